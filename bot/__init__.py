@@ -1,0 +1,1 @@
+"""kefu's core: turns, dialogue, engines, tickets, history and the server around them."""
