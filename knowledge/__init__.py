@@ -1,1 +1,28 @@
-"""The company's knowledge: documents, chunks, vectors and search. Knows nothing of the bot."""
+"""The company's knowledge: documents, chunks, vectors and search. Knows nothing of the bot.
+
+The interface others build on (import from the modules named; importing `knowledge` costs nothing):
+
+    from knowledge.config import KnowledgeConfig        # uri, embedder, top_k
+    from knowledge.service import Knowledge, open_knowledge
+    from knowledge.values import Hit, SyncReport, Problem, CollectionSummary
+    from knowledge.errors import KnowledgeError         # str() is one line for the operator
+
+    async with open_knowledge(KnowledgeConfig(uri=…, embedder=…, top_k=…)) as knowledge:
+        knowledge.embedder: Embedder                     # name, dimension, embed(texts, kind), blocking
+        knowledge.retriever: Retriever
+        await knowledge.ensure_samples() -> SyncReport | None      # indexes the samples into an empty index
+        await knowledge.sync([path, …], collection="default", rebuild=False, progress=f) -> SyncReport
+        await knowledge.collections() -> tuple[CollectionSummary, ...]
+        await knowledge.check() -> int                   # passages served; KnowledgeError says what is wrong
+
+    class Retriever:
+        async def search(self, query: str, *, collections: Sequence[str] = ("default",),
+                         top_k: int | None = None) -> tuple[Hit, ...]
+        async def embed_query(self, text: str) -> Vector             # (dimension,) float32, length 1
+        async def embed_queries(self, texts: Sequence[str]) -> Vector # (n, dimension), for start-up work
+        async def refresh(self) -> int                               # serve the newest version now
+        version: int                                                 # of the index being served
+
+`open_knowledge` on an address where nothing was indexed yet is fine: searches find nothing until the
+first sync. An index made with another embedder raises IndexMismatchError naming `--rebuild`.
+"""

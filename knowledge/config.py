@@ -1,0 +1,15 @@
+"""What the knowledge needs to know from outside; the bot's settings are read elsewhere and handed in."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnowledgeConfig:
+    uri: str = "data/knowledge"
+    """Any LanceDB address: a folder, `s3://…`, `gs://…`, `az://…`."""
+
+    embedder: str = "multilingual-e5-small"
+    """A name that `knowledge.embedders.create_embedder` knows."""
+
+    top_k: int = 5
+    """How many passages a search returns unless its caller says otherwise."""

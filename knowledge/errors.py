@@ -1,0 +1,38 @@
+"""What can go wrong with the knowledge. Every message is one line that an operator can act on.
+
+    KnowledgeError
+    ├── EmbedderError        the embedder is unknown, not installed, or its weights are not the pinned ones
+    ├── IndexMismatchError   the index was made with another embedder, or by a newer kefu
+    ├── IndexMissingError    nothing has been indexed at this address yet
+    ├── IndexUnreadableError the index is there but cannot be read
+    ├── SourceError          a named source is not there or cannot be a source
+    └── SyncBusyError        another sync holds the index
+"""
+
+
+class KnowledgeError(Exception):
+    """The root; `str()` is for the operator."""
+
+
+class EmbedderError(KnowledgeError):
+    pass
+
+
+class IndexMismatchError(KnowledgeError):
+    pass
+
+
+class IndexMissingError(KnowledgeError):
+    pass
+
+
+class IndexUnreadableError(KnowledgeError):
+    pass
+
+
+class SourceError(KnowledgeError):
+    pass
+
+
+class SyncBusyError(KnowledgeError):
+    pass
