@@ -1,0 +1,198 @@
+"""What the core needs from the world. A docstring here is a contract; implementations add nothing to it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from bot.messages import (
+    ConversationRef,
+    EngineOutput,
+    IncomingMessage,
+    Passage,
+    Prompt,
+    Receipt,
+    Reply,
+    Ticket,
+)
+
+Vector: TypeAlias = npt.NDArray[np.float32]
+
+
+class Clock(Protocol):
+    """Two clocks. Deadlines, leases and rates use the monotonic one: the wall clock may jump."""
+
+    def now(self) -> datetime:
+        """The time of day, aware, UTC."""
+
+    def monotonic(self) -> float:
+        """Seconds that only grow."""
+
+
+class Knowledge(Protocol):
+    """The company's knowledge, searchable."""
+
+    async def search(self, question: str, *, collections: Sequence[str], limit: int) -> tuple[Passage, ...]:
+        """The passages nearest to the question in these collections, best first, at most `limit`.
+
+        :raises KnowledgeUnavailable: the index can not be read now.
+        """
+
+    async def embed(self, text: str) -> Vector:
+        """The question's vector, normalised; the same one `search` uses, so asking twice costs once."""
+
+    async def embed_many(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """One row a text, as questions. For start-up; a turn uses `embed`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineHealth:
+    """Whether the engine answers now, in words an operator can use."""
+
+    ready: bool
+    detail: str = ""
+
+
+class Engine(Protocol):
+    """Something that answers a prompt from its passages."""
+
+    @property
+    def name(self) -> str:
+        """As in `model.backend`."""
+
+    async def start(self) -> None:
+        """Loads what has to be loaded. Called once; `generate` before it ends raises EngineUnavailable."""
+
+    async def close(self) -> None:
+        """Frees everything. Running generations end with EngineUnavailable."""
+
+    def generate(self, prompt: Prompt) -> AsyncIterator[EngineOutput]:
+        """Any number of Delta, then exactly one Answered or FunctionCall.
+
+        Closing the iterator early (the customer pressed Stop, the deadline passed) frees everything it held.
+
+        :raises EngineUnavailable: down, loading or full.
+        :raises EngineTimeout: no output in time.
+        :raises BadOutput: the output can not be used.
+        """
+
+    def health(self) -> EngineHealth:
+        """Costs nothing; asked on every /readyz."""
+
+
+class Tickets(Protocol):
+    """What the dialogue may know of tickets."""
+
+    def new_number(self) -> str:
+        """A fresh number, e.g. "TICKET-7K2M9Q4D"; not stored yet."""
+
+    async def find(self, number: str, *, requester: str) -> Ticket | None:
+        """The ticket if it exists and is this requester's; None in every other case."""
+
+    async def recent(self, *, requester: str, limit: int) -> tuple[Ticket, ...]:
+        """This requester's tickets, newest first."""
+
+
+# -- Channels --------------------------------------------------------------------------------------------------------
+
+SnapshotSink: TypeAlias = Callable[[str], None]
+"""Takes the answer so far (Markdown). Never waits: whoever shows snapshots may skip some."""
+
+
+class Intake(Protocol):
+    """Where an adapter hands in what arrived."""
+
+    async def accept(
+        self, messages: Sequence[IncomingMessage], *, cursor: tuple[str, str, str] | None = None
+    ) -> tuple[Receipt, ...]:
+        """Stores the messages, all their keys and the platform's cursor in one transaction.
+
+        When it returns, the platform may be acknowledged: a crash loses nothing. One receipt a message, in order.
+        `cursor` is (platform, account, value); it is moved even when `messages` is empty.
+
+        :raises StoreUnavailable: nothing was kept; the platform has to deliver again.
+        """
+
+    async def cursor(self, platform: str, account: str) -> str | None:
+        """The value stored by the last `accept`, or None."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One platform message of a reply: text in the platform's own dialect, and what hangs on it."""
+
+    text: str
+    """Plain words, for platforms and logs of sizes; the adapter may keep richer forms in `payload`."""
+    payload: object = None
+    """The adapter's own rendering; opaque to the core, made again after a restart."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelHealth:
+    """Whether the receiving side hears anything."""
+
+    up: bool
+    detail: str = ""
+
+
+class Channel(Protocol):
+    """One platform. Everything particular to it stays behind this."""
+
+    @property
+    def platform(self) -> str:
+        """As in ConversationRef.platform."""
+
+    @property
+    def account(self) -> str:
+        """As in ConversationRef.account."""
+
+    async def run(self, intake: Intake) -> None:
+        """Receives until cancelled; recovers from outages by itself. Channels that are fed through the HTTP server
+        only keep their upkeep here. An exception that leaves it is a defect: the channel is started again."""
+
+    def health(self) -> ChannelHealth: ...
+
+    def show_interval(self, conversation: ConversationRef) -> float | None:
+        """Seconds at least between two `show` calls there; None where nothing is shown before the final reply."""
+
+    async def show(
+        self, conversation: ConversationRef, text: str, *, shown: str | None, turn_id: str
+    ) -> str | None:
+        """Shows the answer so far, or with an empty text that somebody is at work. Best effort.
+
+        `shown` is what the previous call of this turn returned. The result is the platform's id of a message that
+        the final text can be written into, or None where what was shown vanishes by itself.
+
+        :raises SendError: the snapshot is dropped; after two in a row no more are shown in this turn.
+        """
+
+    def render(self, reply: Reply) -> tuple[Part, ...]:
+        """The reply as messages of this platform, each within its limits. Pure; at least one part."""
+
+    async def send(
+        self,
+        conversation: ConversationRef,
+        part: Part,
+        *,
+        replaces: str | None,
+        delivery_id: int,
+        reply: Reply,
+    ) -> str:
+        """Sends one part for good and returns the platform's id of it.
+
+        With `replaces` the part is written into that message instead, and repeating that is harmless; a message that
+        already reads so counts as success. If that message is gone, a new one is sent.
+
+        :raises SendError: as `bot.errors` sorts them.
+        """
+
+    async def close(self) -> None:
+        """Closes connections. Called after `run` was cancelled."""
+
+
+Sleep: TypeAlias = Callable[[float], Awaitable[None]]
