@@ -22,7 +22,7 @@ class ConversationRef:
     platform: str
     """"telegram", "web", "terminal", … as in a channel address."""
     account: str
-    """The bot's own account on the platform (a Telegram bot's id, a Slack workspace's id); "" where there is only one."""
+    """The bot's own account there (a Telegram bot's id, a Slack workspace's id); "" where there is only one."""
     channel: str
     """The chat, channel or session."""
     thread: str = ""
@@ -153,7 +153,7 @@ class Source:
     score: float = 0.0
 
 
-# -- History: a closed union, so that a reader of it must think of every author. ------------------------------------
+# -- History: a closed union, so that a reader of it must think of every author. --
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,7 +194,7 @@ class FunctionReturned:
 HistoryEntry: TypeAlias = CustomerSaid | BotSaid | AgentSaid | FunctionReturned
 
 
-# -- Turns -----------------------------------------------------------------------------------------------------------
+# -- Turns --
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,11 +202,11 @@ class DialogueState:
     """What one person's dialogue remembers between turns, apart from the words."""
 
     language: Language | None = None
-    """The language of the last message that showed one."""
+    """The language of the last message that showed one; None before the first."""
     offered: Literal["", "ticket"] = ""
     """What the last reply offered: a plain "yes" then accepts it."""
     question: str = ""
-    """The last question in the form it was searched for: what a follow-up leans on, and what an offered ticket is about."""
+    """The last question in the form it was searched for: a follow-up leans on it, an offered ticket is about it."""
     held_by: str = ""
     """The ticket whose agent has taken over; the bot is silent while it is set."""
     held_noted: bool = False
@@ -326,6 +326,8 @@ class Reply:
     agent: str = ""
     """The agent's name when author is AGENT."""
     turn_id: str = ""
+    answers: tuple[int, ...] = ()
+    """Receipt.inbound_id of every message this reply answers; filled in when the turn is stored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -366,7 +368,7 @@ class TurnResult:
     engine: str = ""
 
 
-# -- Generation ------------------------------------------------------------------------------------------------------
+# -- Generation --
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -98,7 +98,7 @@ class Tickets(Protocol):
         """This requester's tickets, newest first."""
 
 
-# -- Channels --------------------------------------------------------------------------------------------------------
+# -- Channels --
 
 SnapshotSink: TypeAlias = Callable[[str], None]
 """Takes the answer so far (Markdown). Never waits: whoever shows snapshots may skip some."""
@@ -193,6 +193,36 @@ class Channel(Protocol):
 
     async def close(self) -> None:
         """Closes connections. Called after `run` was cancelled."""
+
+
+class HttpChannel(Channel, Protocol):
+    """A channel that is (also) fed through the product's own HTTP server."""
+
+    def routes(self, intake: Intake) -> Sequence[web.AbstractRouteDef]:
+        """What to serve, on the paths of the contract."""
+
+
+class Records(Protocol):
+    """What has been said, for channels whose clients come back and ask (the web page)."""
+
+    async def replies(self, conversation: ConversationRef, *, after: int) -> tuple[tuple[int, Reply], ...]:
+        """(delivery id, reply) of everything said to this conversation after that delivery, oldest first."""
+
+    async def history(self, conversation: ConversationRef, *, limit: int) -> tuple[HistoryEntry, ...]:
+        """The last `limit` entries of a direct conversation, oldest first, nothing before a reset."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What `adapters.<platform>.build.build(settings, surroundings)` is given besides its own settings."""
+
+    clock: Clock
+    metrics: Metrics
+    records: Records
+    public_url: str
+    """Where the product's HTTP server is reached from outside; "" when nobody said."""
+    max_message_chars: int
+    max_body_bytes: int
 
 
 Sleep: TypeAlias = Callable[[float], Awaitable[None]]
