@@ -1,0 +1,263 @@
+"""Every table. A person's rows are all reached from `people.id`, so that they can be exported and erased.
+
+Times are UTC and aware; SQLite keeps them as text without a zone, so `UtcDateTime` puts it back.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Dialect,
+    Enum,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+from bot.messages import Author, Outcome, TicketState
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC time. A naive one is a programming error and is refused."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a naive time reached the database")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None or value.tzinfo is not None:
+            return value
+        return value.replace(tzinfo=UTC)
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _id() -> Column[int]:
+    return Column("id", Integer, primary_key=True, autoincrement=True)
+
+
+def _reference(name: str, target: str, *, null: bool = False, **options: Any) -> Column[Any]:
+    kind = String(200) if target in ("people.id", "turns.id", "tickets.number") else Integer
+    return Column(name, kind, ForeignKey(target), nullable=null, **options)
+
+
+def _time(name: str, *, null: bool = False) -> Column[datetime]:
+    return Column(name, UtcDateTime, nullable=null)
+
+
+def _choice(name: str, *values: str) -> Column[str]:
+    return Column(name, Enum(*values, name=name, native_enum=False, create_constraint=False, length=20), nullable=False)
+
+
+people = Table(
+    "people",
+    metadata,
+    Column("id", String(200), primary_key=True),  # "telegram:123"
+    Column("platform", String(40), nullable=False),
+    Column("name", String(200), nullable=False, default=""),
+    Column("language", String(35), nullable=False, default=""),
+    _time("created_at"),
+)
+
+conversations = Table(
+    "conversations",
+    metadata,
+    _id(),
+    Column("platform", String(40), nullable=False),
+    Column("account", String(200), nullable=False),
+    Column("channel", String(200), nullable=False),
+    Column("thread", String(200), nullable=False, default=""),
+    Column("closed", Integer, nullable=False, default=0),  # 1: nothing can be sent there (blocked, kicked)
+    _time("created_at"),
+    UniqueConstraint("platform", "account", "channel", "thread"),
+)
+
+# One person's dialogue in one conversation: in a group, each person has their own.
+participants = Table(
+    "participants",
+    metadata,
+    Column("conversation_id", Integer, ForeignKey("conversations.id"), primary_key=True),
+    _reference("person_id", "people.id", primary_key=True, index=True),
+    Column("state", JSON, nullable=False, default=dict),  # DialogueState
+    Column("forgotten_through", Integer, nullable=False, default=0),  # history.id; earlier entries are not used
+    _time("updated_at"),
+)
+
+inbound = Table(
+    "inbound",
+    metadata,
+    _id(),
+    _reference("conversation_id", "conversations.id"),
+    _reference("person_id", "people.id", index=True),
+    _reference("turn_id", "turns.id", null=True, index=True),
+    Column("kind", String(20), nullable=False),
+    Column("text", Text, nullable=False, default=""),
+    Column("message_id", String(200), nullable=False, default=""),
+    Column("sequence", Integer, nullable=False),
+    Column("detail", JSON, nullable=False, default=dict),  # the rest of IncomingMessage
+    _choice("state", "waiting", "working", "done", "shed", "parked"),
+    _time("sent_at"),
+    _time("received_at"),
+    # What a lane asks for: the messages of a conversation that still wait, in the platform's order.
+    Index("ix_inbound_open", "conversation_id", "state", "sequence"),
+    Index("ix_inbound_message", "conversation_id", "message_id"),
+)
+
+inbound_keys = Table(
+    "inbound_keys",
+    metadata,
+    Column("platform", String(40), primary_key=True),
+    Column("account", String(200), primary_key=True),
+    Column("key", String(300), primary_key=True),
+    _reference("inbound_id", "inbound.id", null=True, index=True),
+    Column("created_at", UtcDateTime, nullable=False, index=True),
+    sqlite_with_rowid=False,
+)
+
+cursors = Table(
+    "cursors",
+    metadata,
+    Column("platform", String(40), primary_key=True),
+    Column("account", String(200), primary_key=True),
+    Column("value", String(500), nullable=False),
+    _time("updated_at"),
+)
+
+turns = Table(
+    "turns",
+    metadata,
+    Column("id", String(200), primary_key=True),
+    _reference("conversation_id", "conversations.id", index=True),
+    _reference("person_id", "people.id", index=True),
+    _choice("state", "running", "done", "stopped", "parked"),
+    Column("attempts", Integer, nullable=False, default=1),
+    Column("stop_requested", Integer, nullable=False, default=0),
+    Column("outcome", Enum(*[o.value for o in Outcome], name="outcome", native_enum=False, length=20), nullable=True),
+    Column("confidence", Float, nullable=True),
+    Column("question", Text, nullable=False, default=""),  # as it was searched for
+    Column("engine", String(60), nullable=False, default=""),
+    Column("tokens", Integer, nullable=False, default=0),
+    _time("started_at"),
+    _time("finished_at", null=True),
+    Index("ix_turns_running", "state", "conversation_id"),
+    Index("ix_turns_spent", "person_id", "started_at"),
+)
+
+history = Table(
+    "history",
+    metadata,
+    _id(),
+    _reference("conversation_id", "conversations.id"),
+    _reference("person_id", "people.id", index=True),
+    _reference("turn_id", "turns.id", null=True, index=True),
+    _reference("inbound_id", "inbound.id", null=True, index=True),
+    _choice("role", "customer", "bot", "agent", "function"),
+    Column("name", String(200), nullable=False, default=""),  # the agent's or the function's
+    Column("outcome", String(20), nullable=False, default=""),
+    Column("text", Text, nullable=False),
+    # Read in the order of the conversation: the platform's own numbers, then question before answer.
+    Column("sequence", Integer, nullable=False),
+    Column("rank", Integer, nullable=False),
+    _time("at"),
+    Index("ix_history_order", "conversation_id", "person_id", "sequence", "rank", "id"),
+    UniqueConstraint("inbound_id", "role"),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    _id(),
+    _reference("conversation_id", "conversations.id"),
+    _reference("person_id", "people.id", null=True, index=True),  # none for notices to operators
+    _reference("turn_id", "turns.id", null=True),
+    _reference("ticket", "tickets.number", null=True),
+    Column("author", Enum(*[a.value for a in Author], name="author", native_enum=False, length=20), nullable=False),
+    Column("reply", JSON, nullable=False),
+    _choice("state", "waiting", "sending", "sent", "unknown", "failed"),
+    Column("attempts", Integer, nullable=False, default=0),  # sends whose end nobody knows, the running one included
+    Column("parts_sent", Integer, nullable=False, default=0),
+    Column("placeholder", String(200), nullable=True),  # a message of the platform that the first part is written into
+    Column("message_ids", JSON, nullable=False, default=list),
+    Column("error", String(300), nullable=False, default=""),
+    _time("created_at"),
+    _time("updated_at"),
+    Index("ix_deliveries_open", "state", "conversation_id", "id"),
+    Index("ix_deliveries_conversation", "conversation_id", "id"),
+    UniqueConstraint("turn_id", "conversation_id", "author"),
+)
+
+tickets = Table(
+    "tickets",
+    metadata,
+    Column("number", String(200), primary_key=True),
+    _reference("conversation_id", "conversations.id", index=True),
+    _reference("person_id", "people.id", index=True),
+    _reference("turn_id", "turns.id"),
+    Column("call", Integer, nullable=False),
+    Column("subject", String(500), nullable=False),
+    Column("state", Enum(*[s.value for s in TicketState], name="state", native_enum=False, length=20), nullable=False),
+    Column("urgency", String(20), nullable=False),
+    Column("contact", String(300), nullable=False, default=""),
+    Column("order_no", String(100), nullable=False, default=""),
+    Column("assignee", String(200), nullable=False, default=""),
+    Column("transcript", JSON, nullable=False, default=list),
+    _time("created_at"),
+    _time("updated_at"),
+    _time("due_at"),
+    Index("ix_tickets_queue", "state", "created_at"),
+    UniqueConstraint("turn_id", "call"),
+)
+
+ticket_events = Table(
+    "ticket_events",
+    metadata,
+    _id(),
+    _reference("ticket", "tickets.number", index=True),
+    _reference("turn_id", "turns.id", null=True),
+    _choice("kind", "opened", "customer", "agent", "assigned", "state", "delivery"),
+    Column("author", String(200), nullable=False, default=""),
+    Column("text", Text, nullable=False, default=""),
+    _time("at"),
+)
+
+feedback = Table(
+    "feedback",
+    metadata,
+    _id(),
+    _reference("turn_id", "turns.id"),
+    _reference("person_id", "people.id", index=True),
+    _choice("rating", "up", "down"),
+    Column("comment", Text, nullable=False, default=""),
+    _time("at"),
+    UniqueConstraint("turn_id", "person_id"),
+    CheckConstraint("rating in ('up', 'down')", name="rating"),
+)
