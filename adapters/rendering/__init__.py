@@ -1,0 +1,1 @@
+"""One Markdown tree, and each platform's dialect of it, split at that platform's limit."""
