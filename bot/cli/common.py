@@ -1,0 +1,80 @@
+"""What every command shares: the operator's configuration, `--config`, `--debug`, and printing."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:  # reading settings imports pydantic: not for `kefu --help`
+    from bot.settings import Settings
+
+
+class Operator:
+    """Who called `kefu`, and with which configuration. `ctx.obj` of every command."""
+
+    def __init__(self) -> None:
+        self.config: Path | None = None
+        self.debug = False
+        self._settings: Settings | None = None
+
+    def settings(self) -> Settings:
+        """Reads the configuration, once.
+
+        :raises SettingsError: one line for the operator.
+        """
+        if self._settings is None:
+            from bot.settings import load_settings
+
+            self._settings = load_settings(self.config, os.environ)
+        return self._settings
+
+
+def add_common_options(command: click.Command, *, recursive: bool = True) -> click.Command:
+    """Gives the command (and those under it) `--config` and `--debug`; asking twice changes nothing."""
+    if all(parameter.name != "config_file" for parameter in command.params):
+        command.params.extend(
+            (
+                click.Option(
+                    ["--config", "config_file"],
+                    type=click.Path(path_type=Path),
+                    metavar="FILE",
+                    expose_value=False,
+                    callback=_set_config,
+                    help="The configuration (default: KEFU_CONFIG, else ./kefu.toml if there is one).",
+                ),
+                click.Option(
+                    ["--debug"],
+                    is_flag=True,
+                    expose_value=False,
+                    callback=_set_debug,
+                    help="Show the trace of an unexpected error.",
+                ),
+            )
+        )
+    if recursive and isinstance(command, click.Group):
+        for child in command.commands.values():
+            add_common_options(child)
+    return command
+
+
+def _set_config(ctx: click.Context, _: click.Parameter, value: Path | None) -> None:
+    if value is not None:
+        ctx.ensure_object(Operator).config = value
+
+
+def _set_debug(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        ctx.ensure_object(Operator).debug = True
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+"""For commands that print data; the parameter is `as_json`."""
+
+
+def print_json(value: Any) -> None:
+    """One JSON object on one line."""
+    click.echo(json.dumps(value, ensure_ascii=False))
