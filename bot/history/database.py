@@ -197,6 +197,7 @@ class Database:
         """
         loop = asyncio.get_running_loop()
         job = _Job(work, loop.create_future(), time.monotonic() + patience)
+        job.done.add_done_callback(_look_at_error)
         self._queue.put_nowait(job)
         try:
             async with asyncio.timeout(None if patience == float("inf") else patience):
@@ -322,3 +323,9 @@ def _run_apart(connection: Connection, job: _Job[Any]) -> tuple[Any, Exception |
         return None, error
     except Exception as error:  # noqa: BLE001 - it belongs to the caller of this job, not to the batch
         return None, error
+
+
+def _look_at_error(done: asyncio.Future[Any]) -> None:
+    """A caller that was cancelled does not look at its job's error; that is no defect."""
+    if not done.cancelled():
+        done.exception()

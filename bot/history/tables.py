@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     CheckConstraint,
     Column,
     DateTime,
@@ -122,7 +123,7 @@ inbound = Table(
     Column("kind", String(20), nullable=False),
     Column("text", Text, nullable=False, default=""),
     Column("message_id", String(200), nullable=False, default=""),
-    Column("sequence", Integer, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
     Column("detail", JSON, nullable=False, default=dict),  # the rest of IncomingMessage
     _choice("state", "waiting", "working", "done", "shed", "parked"),
     _time("sent_at"),
@@ -185,7 +186,7 @@ history = Table(
     Column("outcome", String(20), nullable=False, default=""),
     Column("text", Text, nullable=False),
     # Read in the order of the conversation: the platform's own numbers, then question before answer.
-    Column("sequence", Integer, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
     Column("rank", Integer, nullable=False),
     _time("at"),
     Index("ix_history_order", "conversation_id", "person_id", "sequence", "rank", "id"),

@@ -1,0 +1,382 @@
+"""Storing what arrives: every dedupe key, the message, and the platform's cursor, in one transaction.
+
+Functions over a `Connection`, run by the database's writer. They may run again after a failed commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, func, insert, select, tuple_, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from bot.history.codec import conversation_to_columns, reply_to_json
+from bot.history.tables import (
+    conversations,
+    cursors,
+    deliveries,
+    feedback,
+    history,
+    inbound,
+    inbound_keys,
+    participants,
+    people,
+    tickets,
+    turns,
+)
+from bot.messages import (
+    ConversationRef,
+    IncomingMessage,
+    MessageKind,
+    Receipt,
+    ReceiptStatus,
+    Reply,
+    Sender,
+)
+
+UNSEEN_EDIT_AGE = timedelta(minutes=10)
+"""An edit of a message that was never seen is answered as new if the message is this young: it overtook it."""
+
+CUSTOMER_RANK, FUNCTION_RANK, BOT_RANK, AGENT_RANK = 0, 1, 2, 3
+"""The order of history entries that share a sequence number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """A message and what the limits say of it."""
+
+    message: IncomingMessage
+    shed: bool = False
+    notice: Reply | None = None
+    """What a person whose message is shed is told; None when they were told a moment ago."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """What became of a message, and what the lanes have to know of it."""
+
+    receipt: Receipt
+    conversation_id: int
+    stop: bool = False
+    rerun: bool = False
+    """A message of the running turn has new words."""
+    moved_to: str = ""
+
+
+@dataclass(slots=True)
+class Known:
+    """Rows that are surely there, so that a message of somebody known costs three statements less."""
+
+    conversations: dict[ConversationRef, int]
+    people: set[Sender]
+
+
+def store(
+    connection: Connection,
+    admissions: Sequence[Admission],
+    cursor: tuple[str, str, str] | None,
+    known: Known,
+    now: datetime,
+) -> list[Stored]:
+    """Stores the messages in order and moves the cursor. `known` is only read: the commit may still fail."""
+    result = [_store_one(connection, admission, known, now) for admission in admissions]
+    if cursor is not None:
+        platform, account, value = cursor
+        row = {"platform": platform, "account": account, "value": value, "updated_at": now}
+        upsert(connection, cursors, row, ["platform", "account"], ["value", "updated_at"])
+    return result
+
+
+def read_cursor(connection: Connection, platform: str, account: str) -> str | None:
+    statement = select(cursors.c.value).where(cursors.c.platform == platform, cursors.c.account == account)
+    value: str | None = connection.execute(statement).scalar()
+    return value
+
+
+def upsert(connection: Connection, table: Any, row: dict[str, Any], keys: list[str], changes: list[str]) -> None:
+    """INSERT … ON CONFLICT: updates the named columns, or nothing when there are none to change."""
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    statement: Any = dialect.insert(table).values({name: bindparam(name) for name in row})
+    if changes:
+        statement = statement.on_conflict_do_update(
+            index_elements=keys, set_={name: statement.excluded[name] for name in changes}
+        )
+    else:
+        statement = statement.on_conflict_do_nothing(index_elements=keys)
+    connection.execute(statement, row)
+
+
+def conversation_id(connection: Connection, ref: ConversationRef, now: datetime) -> int:
+    """The conversation's row, made if it is not there."""
+    columns = conversation_to_columns(ref)
+    statement = select(conversations.c.id).where(*(conversations.c[name] == value for name, value in columns.items()))
+    found: int | None = connection.execute(statement).scalar()
+    if found is None:
+        row = {**columns, "created_at": now, "closed": 0}
+        found = connection.execute(insert(conversations).returning(conversations.c.id), row).scalar_one()
+    return found
+
+
+def _store_one(connection: Connection, admission: Admission, known: Known, now: datetime) -> Stored:
+    message = admission.message
+    conversation = known.conversations.get(message.conversation)
+    first_copy, seen = _first_copy(connection, message)
+    if seen:
+        _add_keys(connection, message, first_copy, now)
+        receipt = Receipt(status=ReceiptStatus.DUPLICATE, inbound_id=first_copy)
+        return Stored(receipt=receipt, conversation_id=conversation or 0)
+    if conversation is None:
+        conversation = conversation_id(connection, message.conversation, now)
+        reopened = update(conversations).where(conversations.c.id == conversation, conversations.c.closed == 1)
+        connection.execute(reopened, {"closed": 0})
+    if message.sender not in known.people:
+        _meet(connection, message.sender, now)
+    match message.kind:
+        case MessageKind.EDIT:
+            return _edit(connection, message, conversation, now)
+        case MessageKind.STOP:
+            return _stop(connection, message, conversation, now)
+        case MessageKind.FEEDBACK:
+            _rate(connection, message, conversation, now)
+        case MessageKind.GONE:
+            _close(connection, message)
+        case MessageKind.MOVED:
+            move(connection, message.conversation, message.text)
+            _add_keys(connection, message, None, now)
+            done = Receipt(status=ReceiptStatus.DONE)
+            return Stored(receipt=done, conversation_id=conversation, moved_to=message.text)
+        case MessageKind.TEXT | MessageKind.COMMAND | MessageKind.ACTION:
+            return _keep(connection, admission, conversation, now)
+    _add_keys(connection, message, None, now)
+    return Stored(receipt=Receipt(status=ReceiptStatus.DONE), conversation_id=conversation)
+
+
+def _first_copy(connection: Connection, message: IncomingMessage) -> tuple[int | None, bool]:
+    """(row of the first copy, whether there is one). A message without a row (feedback) has been seen all the same."""
+    ref = message.conversation
+    statement = select(inbound_keys.c.inbound_id).where(
+        inbound_keys.c.platform == ref.platform,
+        inbound_keys.c.account == ref.account,
+        inbound_keys.c.key.in_(message.keys),
+    )
+    rows = connection.execute(statement).scalars().all()
+    return next((row for row in rows if row is not None), None), bool(rows)
+
+
+def _add_keys(connection: Connection, message: IncomingMessage, row: int | None, now: datetime) -> None:
+    ref = message.conversation
+    for key in message.keys:
+        values = {"platform": ref.platform, "account": ref.account, "key": key, "inbound_id": row, "created_at": now}
+        upsert(connection, inbound_keys, values, ["platform", "account", "key"], [])
+
+
+def _meet(connection: Connection, sender: Sender, now: datetime) -> None:
+    row = {
+        "id": sender.id,
+        "platform": sender.id.partition(":")[0],
+        "name": sender.name,
+        "language": sender.language,
+        "created_at": now,
+    }
+    upsert(connection, people, row, ["id"], ["name", "language"])
+
+
+def _keep(connection: Connection, admission: Admission, conversation: int, now: datetime) -> Stored:
+    message = admission.message
+    if message.message_id and (overtaken := _by_message_id(connection, message, conversation)) is not None:
+        _add_keys(connection, message, overtaken.id, now)  # its own edit came first and stands for it
+        receipt = Receipt(status=ReceiptStatus.DUPLICATE, inbound_id=overtaken.id)
+        return Stored(receipt=receipt, conversation_id=conversation)
+    row_id = _insert(connection, message, conversation, "shed" if admission.shed else "waiting", now)
+    _add_keys(connection, message, row_id, now)
+    if not admission.shed:
+        receipt = Receipt(status=ReceiptStatus.ACCEPTED, inbound_id=row_id)
+        return Stored(receipt=receipt, conversation_id=conversation)
+    _keep_words(connection, row_id)
+    if admission.notice is not None:
+        _tell(connection, admission.notice, conversation, message.sender.id, row_id, now)
+    return Stored(receipt=Receipt(status=ReceiptStatus.SHED, inbound_id=row_id), conversation_id=conversation)
+
+
+def _insert(connection: Connection, message: IncomingMessage, conversation: int, state: str, now: datetime) -> int:
+    # Without an order of the platform's own, arrival counts; ids grow with it.
+    arrival = select(func.coalesce(func.max(inbound.c.id), 0) + 1).scalar_subquery()
+    row: dict[str, Any] = {
+        "conversation_id": conversation,
+        "person_id": message.sender.id,
+        "kind": message.kind.value,
+        "text": message.text,
+        "message_id": message.message_id,
+        "detail": detail_of(message),
+        "state": state,
+        "sent_at": message.sent_at,
+        "received_at": now,
+    }
+    if message.sequence is None:
+        statement = insert(inbound).values(sequence=arrival).returning(inbound.c.id)
+    else:
+        row["sequence"] = message.sequence
+        statement = insert(inbound).returning(inbound.c.id)
+    row_id: int = connection.execute(statement, row).scalar_one()
+    return row_id
+
+
+def detail_of(message: IncomingMessage) -> dict[str, Any]:
+    """What has no column of its own. `message_from_row` in `bot.history.turns` reads it back."""
+    detail: dict[str, Any] = {"collections": list(message.collections)}
+    if message.command:
+        detail["command"] = message.command
+    if message.quote:
+        detail["quote"] = message.quote
+    if message.attachments:
+        detail["attachments"] = list(message.attachments)
+    if not message.direct:
+        detail["direct"] = False
+    return detail
+
+
+def _keep_words(connection: Connection, row_id: int) -> None:
+    """A shed message is not answered, but it has been said: it goes into history."""
+    source = select(
+        inbound.c.conversation_id,
+        inbound.c.person_id,
+        inbound.c.id,
+        bindparam("role", "customer"),
+        inbound.c.text,
+        inbound.c.sequence,
+        bindparam("rank", CUSTOMER_RANK),
+        inbound.c.sent_at,
+        bindparam("name", ""),
+        bindparam("outcome", ""),
+    ).where(inbound.c.id == row_id, inbound.c.text != "")
+    columns = [
+        "conversation_id",
+        "person_id",
+        "inbound_id",
+        "role",
+        "text",
+        "sequence",
+        "rank",
+        "at",
+        "name",
+        "outcome",
+    ]
+    connection.execute(insert(history).from_select(columns, source))
+
+
+def _tell(connection: Connection, notice: Reply, conversation: int, person: str, row_id: int, now: datetime) -> None:
+    reply = reply_to_json(notice) | {"answers": [row_id]}
+    row = {
+        "conversation_id": conversation,
+        "person_id": person,
+        "author": notice.author.value,
+        "reply": reply,
+        "state": "waiting",
+        "created_at": now,
+        "updated_at": now,
+    }
+    connection.execute(insert(deliveries), row)
+
+
+def _by_message_id(connection: Connection, message: IncomingMessage, conversation: int) -> Any:
+    statement = (
+        select(inbound.c.id, inbound.c.state)
+        .where(inbound.c.conversation_id == conversation, inbound.c.message_id == message.message_id)
+        .order_by(inbound.c.id.desc())
+        .limit(1)
+    )
+    return connection.execute(statement).first()
+
+
+def _edit(connection: Connection, message: IncomingMessage, conversation: int, now: datetime) -> Stored:
+    """Before the answer an edit replaces the words; after it, it corrects history only."""
+    original = _by_message_id(connection, message, conversation) if message.message_id else None
+    if original is None:
+        if message.direct and message.text and now - message.sent_at < UNSEEN_EDIT_AGE:
+            row_id = _insert(connection, replace(message, kind=MessageKind.TEXT), conversation, "waiting", now)
+            _add_keys(connection, message, row_id, now)
+            receipt = Receipt(status=ReceiptStatus.ACCEPTED, inbound_id=row_id)
+            return Stored(receipt=receipt, conversation_id=conversation)
+        _add_keys(connection, message, None, now)
+        return Stored(receipt=Receipt(status=ReceiptStatus.DONE), conversation_id=conversation)
+    _add_keys(connection, message, original.id, now)
+    connection.execute(update(inbound).where(inbound.c.id == original.id), {"text": message.text})
+    statement = update(history).where(history.c.inbound_id == original.id, history.c.role == "customer")
+    connection.execute(statement, {"text": message.text})
+    return Stored(
+        receipt=Receipt(status=ReceiptStatus.EDITED, inbound_id=original.id),
+        conversation_id=conversation,
+        rerun=original.state == "working",
+    )
+
+
+def _stop(connection: Connection, message: IncomingMessage, conversation: int, now: datetime) -> Stored:
+    running = update(turns).where(turns.c.conversation_id == conversation, turns.c.state == "running")
+    stopped = connection.execute(running.where(turns.c.person_id == message.sender.id), {"stop_requested": 1}).rowcount
+    _add_keys(connection, message, None, now)
+    return Stored(receipt=Receipt(status=ReceiptStatus.DONE), conversation_id=conversation, stop=stopped > 0)
+
+
+def _rate(connection: Connection, message: IncomingMessage, conversation: int, now: datetime) -> None:
+    assert message.feedback is not None
+    given = message.feedback
+    statement = select(turns.c.id).where(turns.c.id == given.turn_id, turns.c.conversation_id == conversation)
+    if connection.execute(statement).first() is None:
+        return  # an answer of another conversation, or an erased one
+    record_rating(connection, given.turn_id, message.sender.id, given.rating, given.comment, now)
+
+
+def record_rating(connection: Connection, turn_id: str, person: str, rating: str, comment: str, now: datetime) -> None:
+    """One judgement a person and answer; the last one counts."""
+    row = {"turn_id": turn_id, "person_id": person, "rating": rating, "comment": comment, "at": now}
+    upsert(connection, feedback, row, ["turn_id", "person_id"], ["rating", "comment", "at"])
+
+
+def _close(connection: Connection, message: IncomingMessage) -> None:
+    """Nothing can be sent there any more; what waits for it has failed."""
+    ref = message.conversation
+    there = (
+        conversations.c.platform == ref.platform,
+        conversations.c.account == ref.account,
+        conversations.c.channel == ref.channel,
+    )
+    connection.execute(update(conversations).where(*there), {"closed": 1})
+    ids = select(conversations.c.id).where(*there)
+    waiting = update(deliveries).where(deliveries.c.conversation_id.in_(ids), deliveries.c.state == "waiting")
+    connection.execute(waiting, {"state": "failed", "error": "the person or group closed the conversation"})
+
+
+def move(connection: Connection, old: ConversationRef, new_channel: str) -> None:
+    """The platform renamed a channel: its conversations keep their history under the new name."""
+    there = (
+        conversations.c.platform == old.platform,
+        conversations.c.account == old.account,
+        conversations.c.channel == old.channel,
+    )
+    for row in connection.execute(select(conversations.c.id, conversations.c.thread).where(*there)).all():
+        taken = connection.execute(
+            select(conversations.c.id).where(
+                tuple_(
+                    conversations.c.platform, conversations.c.account, conversations.c.channel, conversations.c.thread
+                )
+                == (old.platform, old.account, new_channel, row.thread)
+            )
+        ).scalar()
+        if taken is None:
+            connection.execute(update(conversations).where(conversations.c.id == row.id), {"channel": new_channel})
+        else:
+            _merge(connection, row.id, taken)
+
+
+def _merge(connection: Connection, old: int, new: int) -> None:
+    """The new name has a conversation already (its first message overtook the news): it takes over everything."""
+    for table in (inbound, turns, history, deliveries, tickets):
+        connection.execute(update(table).where(table.c.conversation_id == old), {"conversation_id": new})
+    there = select(participants.c.person_id).where(participants.c.conversation_id == new)
+    stays = participants.c.person_id.in_(there)
+    connection.execute(participants.delete().where(participants.c.conversation_id == old, stays))
+    connection.execute(update(participants).where(participants.c.conversation_id == old), {"conversation_id": new})
+    connection.execute(conversations.delete().where(conversations.c.id == old))
