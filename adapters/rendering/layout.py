@@ -53,6 +53,11 @@ def lay_out(blocks: Blocks, dialect: Dialect) -> Spans:
     return tuple(_blocks(blocks, _Place(dialect=dialect)))
 
 
+def lay_out_inline(spans: Spans, dialect: Dialect) -> Spans:
+    """One run of spans with its links resolved: a link that the platform cannot show has its address beside it."""
+    return tuple(_inline(spans, _Place(dialect=dialect)))
+
+
 def _blocks(blocks: Blocks, place: _Place) -> list[Span]:
     spans: list[Span] = []
     before: Block | None = None
