@@ -1,0 +1,1 @@
+"""The terminal: `kefu chat`, and the same core for one question or a file of them."""
