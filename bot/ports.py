@@ -157,12 +157,18 @@ class Channel(Protocol):
 
     def health(self) -> ChannelHealth: ...
 
+    @property
+    def repeatable(self) -> bool:
+        """Whether sending the same delivery twice is harmless everywhere on this platform (it knows the id)."""
+
+    def placeholder_first(self, conversation: ConversationRef) -> bool:
+        """Whether a message is shown before every final reply there, for the reply to be written into: repeating
+        that is harmless. Elsewhere something is shown only when an answer takes a moment."""
+
     def show_interval(self, conversation: ConversationRef) -> float | None:
         """Seconds at least between two `show` calls there; None where nothing is shown before the final reply."""
 
-    async def show(
-        self, conversation: ConversationRef, text: str, *, shown: str | None, turn_id: str
-    ) -> str | None:
+    async def show(self, conversation: ConversationRef, text: str, *, shown: str | None, turn_id: str) -> str | None:
         """Shows the answer so far, or with an empty text that somebody is at work. Best effort.
 
         `shown` is what the previous call of this turn returned. The result is the platform's id of a message that

@@ -1,7 +1,7 @@
 """What happened to the replies. Functions over a `Connection`; they may run again after a failed commit.
 
 A delivery is `waiting`, then `sending` (committed before the call), then `sent`, `unknown` (sent twice at most, nobody
-can tell) or `failed`. `attempts` counts the sends whose end nobody knows.
+can tell) or `failed`; an operator may have `dropped` one of the last two. `attempts` counts the sends whose end nobody knows.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def conversations_with_open(connection: Connection, limit: int) -> list[tuple[in
 def counts(connection: Connection) -> dict[str, int]:
     """Deliveries by state, without the sent ones."""
     statement = (
-        select(deliveries.c.state, func.count()).where(deliveries.c.state != "sent").group_by(deliveries.c.state)
+        select(deliveries.c.state, func.count()).where(deliveries.c.state.not_in(["sent", "dropped"])).group_by(deliveries.c.state)
     )
     return {row[0]: row[1] for row in connection.execute(statement)}
 
@@ -157,7 +157,7 @@ def stuck(connection: Connection, limit: int) -> tuple[StuckDelivery, ...]:
 
 def settle(connection: Connection, delivery_id: int, *, again: bool, now: datetime) -> bool:
     """An operator's word on a stuck delivery: send it again, or leave it. False: there is no such stuck delivery."""
-    row: dict[str, Any] = {"state": "waiting", "attempts": 0} if again else {"state": "sent", "error": "dropped"}
+    row: dict[str, Any] = {"state": "waiting", "attempts": 0} if again else {"state": "dropped"}
     mine = update(deliveries).where(deliveries.c.id == delivery_id, deliveries.c.state.in_(STUCK))
     return connection.execute(mine, row | {"updated_at": now}).rowcount == 1
 

@@ -203,7 +203,7 @@ deliveries = Table(
     _reference("ticket", "tickets.number", null=True),
     Column("author", Enum(*[a.value for a in Author], name="author", native_enum=False, length=20), nullable=False),
     Column("reply", JSON, nullable=False),
-    _choice("state", "waiting", "sending", "sent", "unknown", "failed"),
+    _choice("state", "waiting", "sending", "sent", "unknown", "failed", "dropped"),
     Column("attempts", Integer, nullable=False, default=0),  # sends whose end nobody knows, the running one included
     Column("parts_sent", Integer, nullable=False, default=0),
     Column("placeholder", String(200), nullable=True),  # a message of the platform that the first part is written into
