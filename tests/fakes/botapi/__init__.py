@@ -1,0 +1,1 @@
+"""The parts of the fake Bot API; `tests.fakes.telegram_api` is its front door."""
