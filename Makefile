@@ -1,0 +1,92 @@
+# Everything here makes what it needs first: a virtual environment, then the locked dependencies (by hash), then kefu.
+# The Python to make it with can be named: make run PYTHON=python3.12
+
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+
+BIN := $(VENV)/bin
+# -I: neither this folder nor PYTHON* variables stand before the environment's own packages.
+PIP := $(BIN)/python -I -m pip --disable-pip-version-check --no-input
+# What was installed is written down, so that the next start is quick and a changed lock is noticed.
+RUN_READY := $(VENV)/.ready-to-run
+DEV_READY := $(VENV)/.ready-to-develop
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: run
+run: $(RUN_READY) ## start the bot (make run ARGS="--config my.toml")
+	@exec $(BIN)/kefu run $(ARGS)
+
+.PHONY: test
+test: $(DEV_READY) ## run every test that needs no GPU and no server (make test ARGS="-k web")
+	$(BIN)/python -m pytest -m "not faults and not bench" -n 2 --dist loadfile $(ARGS)
+
+.PHONY: lint
+lint: $(DEV_READY) ## check style, types, layers, dependencies and migrations
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/deptry --no-ansi .
+	@echo "Migrations against the tables, on an empty database:"
+	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	export KEFU_DATABASE__URL="sqlite+aiosqlite:///$$folder/kefu.db"; \
+	$(BIN)/kefu db upgrade && $(BIN)/kefu db check
+
+.PHONY: format
+format: $(DEV_READY) ## write the code in the house's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: test-faults
+test-faults: $(DEV_READY) ## the long form of every fault: kills, stalls, lost connections
+	$(BIN)/python -m pytest -m faults tests/faults -s $(ARGS)
+
+.PHONY: bench
+bench: $(DEV_READY) ## measure turns: overhead, saturation, memory, time to ready
+	$(BIN)/python -m tests.bench $(ARGS)
+
+.PHONY: bench-retrieval
+bench-retrieval: $(DEV_READY) ## measure retrieval on labelled questions (make bench-retrieval DATA=folder)
+	$(BIN)/python -m tests.bench.retrieval $(DATA) $(ARGS)
+
+DATA ?= ../shared/data
+
+.PHONY: lock
+lock: | $(BIN)/python ## write the locks anew (make lock ARGS=--upgrade takes newer releases)
+	$(PIP) install --quiet "uv>=0.9"
+	$(LOCK) pyproject.toml --group build --output-file requirements.lock
+	$(LOCK) pyproject.toml --group build --extra dev --constraints requirements.lock --output-file requirements-dev.lock
+
+LOCK = $(BIN)/uv pip compile --no-config --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(ARGS)
+
+.PHONY: clean
+clean: ## remove what was built; keeps data/ and kefu.toml
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache test-results
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The environment itself. A dangling interpreter counts as missing, so an environment whose Python was removed is renewed.
+$(BIN)/python:
+	@tools/make-venv "$(PYTHON)" "$(VENV)"
+
+# The lock holds the build backend too: nothing is fetched that is not in it.
+$(RUN_READY): pyproject.toml requirements.lock | $(BIN)/python
+	@echo "Installing kefu into $(VENV) (the first time this takes a minute)"
+	@$(PIP) install --quiet --require-hashes -r requirements.lock
+	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DEV_READY): pyproject.toml requirements-dev.lock | $(BIN)/python
+	@echo "Installing kefu and what its tests need into $(VENV)"
+	@$(PIP) install --quiet --require-hashes -r requirements-dev.lock
+	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@ $(RUN_READY)
