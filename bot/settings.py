@@ -266,7 +266,8 @@ def _validated(section: str, model: type[BaseModel], values: Mapping[str, Any], 
     what = _in_words(first, model.model_fields.get(key))
     # A check of a whole section names its keys in full; the section's name in front would be said twice.
     line = what if not key and what.startswith(f"{section}.") else f"{name}{' ' if key else ': '}{what}"
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    others = len({problem["loc"][:1] for problem in problems}) - 1
+    more = f" (and {others} more)" if others else ""
     raise SettingsError(" ".join(f"{written.where(section, key)}: {line}{more}".split()))
 
 
