@@ -1,7 +1,8 @@
 """What happened to the replies. Functions over a `Connection`; they may run again after a failed commit.
 
 A delivery is `waiting`, then `sending` (committed before the call), then `sent`, `unknown` (sent twice at most, nobody
-can tell) or `failed`; an operator may have `dropped` one of the last two. `attempts` counts the sends whose end nobody knows.
+can tell) or `failed`; an operator may have `dropped` one of the last two. `attempts` counts the sends whose end nobody
+knows.
 """
 
 from __future__ import annotations
@@ -88,9 +89,11 @@ def part_sent(
     connection.execute(update(deliveries).where(deliveries.c.id == delivery_id), row)
 
 
-def wait_again(connection: Connection, delivery_id: int, attempts: int, error: str, now: datetime) -> None:
-    """Surely not sent (or harmless to repeat): it goes out again later."""
-    row = {"state": "waiting", "attempts": attempts, "error": error, "updated_at": now}
+def wait_again(
+    connection: Connection, delivery_id: int, attempts: int, parts_sent: int, error: str, now: datetime
+) -> None:
+    """It goes out again later, from its first part that has not arrived."""
+    row = {"state": "waiting", "attempts": attempts, "parts_sent": parts_sent, "error": error, "updated_at": now}
     connection.execute(update(deliveries).where(deliveries.c.id == delivery_id), row)
 
 
@@ -131,10 +134,9 @@ def conversations_with_open(connection: Connection, limit: int) -> list[tuple[in
 
 
 def counts(connection: Connection) -> dict[str, int]:
-    """Deliveries by state, without the sent ones."""
-    statement = (
-        select(deliveries.c.state, func.count()).where(deliveries.c.state.not_in(["sent", "dropped"])).group_by(deliveries.c.state)
-    )
+    """Deliveries by state, without those that are done with."""
+    states = deliveries.c.state.in_([*OPEN, *STUCK])
+    statement = select(deliveries.c.state, func.count()).where(states).group_by(deliveries.c.state)
     return {row[0]: row[1] for row in connection.execute(statement)}
 
 

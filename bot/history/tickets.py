@@ -139,6 +139,8 @@ def change(connection: Connection, number: str, changes: dict[str, str], by: str
     before = find(connection, number)
     if before is None:
         return None
+    if changes.get("assignee") and "state" not in changes and before.state is TicketState.OPEN:
+        changes = {**changes, "state": TicketState.ASSIGNED.value}
     connection.execute(update(tickets).where(tickets.c.number == number), {**changes, "updated_at": now})
     for name, value in changes.items():
         kind = {"state": "state", "assignee": "assigned"}.get(name)

@@ -64,6 +64,8 @@ class Begun:
     stop_requested: bool
     over_budget: bool
     """The person has used up today's tokens."""
+    more_waiting: bool
+    """There may be messages left for a next turn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +115,7 @@ def begin(
     if running is not None:
         attempt = running.attempts if again else running.attempts + 1
         rows = _messages(connection, inbound.c.turn_id == running.id)
+        more_waiting = True
         turn_id, started_at = running.id, running.started_at
         if not again:
             connection.execute(update(turns).where(turns.c.id == turn_id), {"attempts": attempt})
@@ -121,9 +124,10 @@ def begin(
         rows = _answered_together(waiting)
         if not rows:
             return None
+        more_waiting = len(waiting) > len(rows) or len(waiting) == MESSAGES_A_TURN
         attempt, started_at = 1, now
         _insert_turn(connection, turn_id, conversation, rows, now)
-    return _begun(connection, conversation, limits, turn_id, rows, attempt, started_at, now, running)
+    return _begun(connection, conversation, limits, turn_id, rows, attempt, started_at, now, running, more_waiting)
 
 
 def _messages(connection: Connection, *conditions: Any) -> Sequence[Row[Any]]:
@@ -169,6 +173,7 @@ def _begun(
     started_at: datetime,
     now: datetime,
     running: Any,
+    more_waiting: bool,
 ) -> Begun:
     ref_row = connection.execute(select(conversations).where(conversations.c.id == conversation)).one()
     ref = ConversationRef(
@@ -203,6 +208,7 @@ def _begun(
         sequence=rows[-1].sequence,
         stop_requested=running is not None and running.stop_requested == 1,
         over_budget=_over_budget(connection, person.id, limits.tokens_per_day, now),
+        more_waiting=more_waiting,
     )
 
 
@@ -367,6 +373,7 @@ def _insert_delivery(
     connection: Connection, begun: Begun, reply: Reply, placeholder: str | None, now: datetime
 ) -> Delivery | None:
     """The reply's row. If nothing waits in front of it, it is handed out as being sent: one transaction less."""
+    reply = replace(reply, turn_id=begun.turn.id, answers=begun.inbound_ids)
     waits_behind = connection.execute(
         select(deliveries.c.id)
         .where(deliveries.c.conversation_id == begun.conversation_id, deliveries.c.state.in_(["waiting", "sending"]))

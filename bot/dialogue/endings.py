@@ -1,0 +1,93 @@
+"""How a turn ends when it does not end with an answer: stopped, out of time, over a limit, or given up."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from bot.dialogue.details import contact_in, order_in
+from bot.dialogue.language import detect
+from bot.dialogue.phrases import Phrase, Phrases
+from bot.dialogue.settings import DialogueSettings
+from bot.messages import (
+    IncomingMessage,
+    Language,
+    OpenTicket,
+    Outcome,
+    Reply,
+    ReplyAction,
+    Ticket,
+    TicketState,
+    Turn,
+    TurnResult,
+)
+from bot.ports import Clock, Tickets
+
+
+class Endings:
+    """The sentences for it, in the person's language."""
+
+    def __init__(self, phrases: Phrases, settings: DialogueSettings, tickets: Tickets, clock: Clock) -> None:
+        self._phrases = phrases
+        self._settings = settings
+        self._tickets = tickets
+        self._clock = clock
+
+    def busy(self, message: IncomingMessage) -> Reply:
+        """For a message over a limit. It knows the message only: nothing is read from the database for it."""
+        language = detect(message.text, setting=self._settings.language, known=None, hint=message.sender.language)
+        return Reply(outcome=Outcome.ERROR, text=self._phrases.say(Phrase.BUSY, language), language=language)
+
+    def stopped(self, turn: Turn, partial: str) -> TurnResult:
+        """What the person has seen stays, and says that it is not the whole."""
+        language = self._language(turn)
+        said = self._phrases.say(Phrase.STOPPED, language)
+        text = f"{partial}…\n\n{said}" if partial else said
+        return TurnResult(reply=Reply(outcome=Outcome.CHAT, text=text, language=language), state=turn.state)
+
+    def out_of_time(self, turn: Turn) -> TurnResult:
+        """An apology, and the way to a person."""
+        return self._apology(turn, Phrase.OUT_OF_TIME)
+
+    def over_budget(self, turn: Turn) -> TurnResult:
+        """Today's tokens are used up; a person can still be asked for, which costs none."""
+        return self._apology(turn, Phrase.OVER_BUDGET)
+
+    def parked(self, turn: Turn) -> TurnResult:
+        """An apology, and a ticket with the words that could not be handled."""
+        language = self._language(turn)
+        now, span = self._clock.now(), timedelta(hours=self._settings.sla_hours)
+        line = self._phrases.say(Phrase.CUSTOMER_LINE, language, text=turn.text)
+        ticket = Ticket(
+            number=self._tickets.new_number(),
+            subject=self._phrases.say(Phrase.PARKED_SUBJECT, language),
+            state=TicketState.OPEN,
+            requester=turn.sender.id,
+            requester_name=turn.sender.name,
+            conversation=turn.conversation,
+            transcript=(line,),
+            contact=contact_in(turn.text),
+            order_no=order_in(turn.text),
+            created_at=now,
+            updated_at=now,
+            due_at=now + span,
+        )
+        within = self._phrases.within(span, language)
+        text = self._phrases.say(Phrase.PARKED, language, number=ticket.number, within=within)
+        reply = Reply(outcome=Outcome.TICKET, text=text, language=language, ticket=ticket)
+        state = replace(turn.state, offered="", question="")
+        return TurnResult(reply=reply, state=state, effects=(OpenTicket(ticket=ticket),))
+
+    def _apology(self, turn: Turn, phrase: Phrase) -> TurnResult:
+        language = self._language(turn)
+        reply = Reply(
+            outcome=Outcome.ERROR,
+            text=self._phrases.say(phrase, language),
+            language=language,
+            actions=(ReplyAction.TALK_TO_PERSON,),
+        )
+        return TurnResult(reply=reply, state=turn.state)
+
+    def _language(self, turn: Turn) -> Language:
+        hint = turn.sender.language
+        return detect(turn.text, setting=self._settings.language, known=turn.state.language, hint=hint)

@@ -1,0 +1,1 @@
+"""Tickets for the people who work on them: the desk, and the notices that call them to it."""
