@@ -171,7 +171,10 @@ MISTAKES = {
     "date": ("[http]\nhost = 2026-01-01\n", ":2: http.host must be text in quotes"),
     "half a server": ("[model]\nbackend = 'openai'\n", ':1: model.base_url is needed when model.backend is "openai"'),
     "prefix": ("[tickets]\nprefix = 'a b'\n", ":2: tickets.prefix must match ^[A-Z][A-Z0-9]{0,15}$, not 'a b'"),
-    "no address": ("[tickets]\nnotify = ['me']\n", ":2: tickets.notify must be a list of channel addresses"),
+    "no address": (
+        "[tickets]\nnotify = ['me']\n",
+        ':2: tickets.notify must be a list of channel addresses such as "telegram:-1001234567890"',
+    ),
     "later address": (
         "[tickets]\nnotify = ['slack:C1']\n",
         ":2: tickets.notify: the channel slack is not in this version of kefu",
