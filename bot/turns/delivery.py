@@ -96,10 +96,13 @@ class Outbox:
         except TimeoutError:
             log.warning("sends are still under way", conversations=len(self._sending))
 
-    async def run(self) -> None:
-        """Takes up what an earlier process left, then whatever waits, until cancelled."""
+    async def run(self, *, take_up: bool) -> None:
+        """Sends whatever waits, until cancelled.
+
+        :param take_up: first, what an earlier process was sending when it ended (and no other process is).
+        """
         async with asyncio.TaskGroup() as group:
-            taken_up = False
+            taken_up = not take_up
             while True:
                 try:
                     for conversation in await self._due(interrupted=not taken_up):

@@ -1,0 +1,151 @@
+"""What answers: knowledge, engine and dialogue, opened after messages are already being accepted.
+
+A start may take a while (an index to open, a model to load); messages that arrive meanwhile are stored, and their
+turns wait here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from bot.dialogue.core import Dialogue
+from bot.dialogue.intents import SHIPPED
+from bot.dialogue.phrases import Phrases
+from bot.dialogue.settings import DialogueSettings
+from bot.dialogue.understanding import Understanding
+from bot.engine.extractive import ExtractiveEngine
+from bot.errors import OperatorError
+from bot.messages import Turn, TurnResult
+from bot.ports import Clock, Engine, SnapshotSink, Tickets
+from bot.retrieval import Retrieval
+from bot.server.ports import PartHealth
+from bot.settings import Settings
+from bot.telemetry import get_logger
+from knowledge.config import KnowledgeConfig
+from knowledge.errors import KnowledgeError
+from knowledge.service import open_knowledge
+
+INTENTS_FILE = "intents.toml"
+"""In the data folder: an operator's own copy of the examples, used instead of the shipped one."""
+REOPEN_SECONDS = 30.0
+TURN_MARGIN_SECONDS = 30.0
+"""What a turn may take beside its generation."""
+
+log = get_logger(__name__)
+
+
+class Answering:
+    """Responds to turns once it is open."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        dialogue_settings: DialogueSettings,
+        *,
+        phrases: Phrases,
+        tickets: Tickets,
+        clock: Clock,
+        data: Path,
+    ) -> None:
+        self._settings = settings
+        self._dialogue_settings = dialogue_settings
+        self._phrases = phrases
+        self._tickets = tickets
+        self._clock = clock
+        self._data = data
+        self._engine: Engine | None = None
+        self._dialogue: Dialogue | None = None
+        self._opened = asyncio.Event()
+        self._problem = "is being opened"
+
+    async def open(self, stack: AsyncExitStack) -> None:
+        """Opens knowledge and engine; a knowledge that can not be opened is tried again until it can.
+
+        :raises OperatorError: the settings have to be changed first.
+        """
+        while True:
+            try:
+                await self._open(stack)
+                break
+            except KnowledgeError as error:
+                self._problem = str(error)
+                log.error("the knowledge can not be opened", reason=str(error))
+                await asyncio.sleep(REOPEN_SECONDS)
+        self._problem = ""
+        self._opened.set()
+
+    async def _open(self, stack: AsyncExitStack) -> None:
+        config = self._settings.knowledge
+        knowledge = await stack.enter_async_context(
+            open_knowledge(KnowledgeConfig(uri=config.uri, embedder=config.embedder, top_k=config.top_k))
+        )
+        report = await knowledge.ensure_samples()
+        if report is not None:
+            log.info("the sample knowledge was indexed; bring your own: kefu knowledge sync", added=report.added)
+        retrieval = Retrieval(knowledge.retriever)
+        own = self._data / INTENTS_FILE
+        understanding = await Understanding.load(
+            retrieval, own if own.exists() else SHIPPED, embedder=config.embedder, cache=self._data / "cache"
+        )
+        engine = _engine(self._settings)
+        await engine.start()
+        stack.push_async_callback(engine.close)
+        self._engine = engine
+        self._dialogue = Dialogue(
+            knowledge=retrieval,
+            engine=engine,
+            tickets=self._tickets,
+            understanding=understanding,
+            phrases=self._phrases,
+            settings=self._dialogue_settings,
+            clock=self._clock,
+        )
+
+    async def wait(self) -> None:
+        """Returns once turns are answered."""
+        await self._opened.wait()
+
+    async def respond(self, turn: Turn, show: SnapshotSink) -> TurnResult:
+        """See `bot.turns.runner.Responder`."""
+        await self._opened.wait()
+        assert self._dialogue is not None
+        return await self._dialogue.respond(turn, show)
+
+    def health(self) -> tuple[PartHealth, ...]:
+        """The knowledge's and the engine's state."""
+        engine = self._engine.health() if self._engine is not None else None
+        return (
+            PartHealth(name="knowledge", up=self._opened.is_set(), needed=True, detail=self._problem),
+            PartHealth(
+                name="engine",
+                up=engine is not None and engine.ready,
+                needed=True,
+                detail=engine.detail if engine is not None else "is being opened",
+            ),
+        )
+
+
+def _engine(settings: Settings) -> Engine:
+    if settings.model.backend != "extractive":
+        raise OperatorError(f'model.backend: "{settings.model.backend}" is not in this version; use "extractive"')
+    return ExtractiveEngine(embedder=settings.knowledge.embedder)
+
+
+def dialogue_settings(settings: Settings) -> DialogueSettings:
+    """The dialogue's share of the settings."""
+    dialogue = settings.dialogue
+    return DialogueSettings(
+        history_turns=dialogue.history_turns,
+        history_tokens=dialogue.history_tokens,
+        max_answer_chars=dialogue.max_answer_chars,
+        min_confidence=dialogue.min_confidence,
+        language=dialogue.language,
+        refusal=dialogue.refusal,
+        persona=dialogue.persona,
+        top_k=settings.knowledge.top_k,
+        sla_hours=settings.tickets.sla_hours,
+        turn_seconds=settings.model.timeout_seconds + TURN_MARGIN_SECONDS,
+        ticket_prefix=settings.tickets.prefix,
+    )
