@@ -1,0 +1,71 @@
+"""Two scores for each passage to one: how near its meaning is, and how many of its words are shared.
+
+The weighted sum of normalised scores, weighted by how much the full-text half has to say:
+
+    dense'   = (cosine - mean cosine over the collection) / (best cosine - that mean), not below 0
+    lexical' = BM25 / best BM25
+    weight   = the share of the question that the best full-text match explains, at most .5
+    score    = (1 - weight) * dense' + weight * lexical'
+
+A fixed weight cannot suit both kinds of question. One that quotes the text (Chinese reading comprehension)
+wants .3 or more for the words; a paraphrase (StackFAQ) is hurt by more than .15. The share of the question's
+possible BM25 score that was reached tells the two apart, with nothing left to tune: figures in
+docs/decisions/0003-retrieval.md.
+"""
+
+import math
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from knowledge.embedders.base import Vector
+
+# The words never outvote the meaning: at .5 a passage that shares every word draws with the nearest one.
+MAX_LEXICAL_WEIGHT = 0.5
+
+_WIDE = re.compile("[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff]")
+_WORD = re.compile("[^\\W_\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff]+")
+_CHARACTERS_A_WORD = 1.7  # Chinese running text, as ICU cuts it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fused:
+    """Scores of the candidates, each of shape (candidates,), in the candidates' order."""
+
+    score: Vector
+    lexical: Vector
+
+
+def question_terms(text: str) -> float:
+    """About how many words the full-text index finds in a question, at least 1."""
+    words = len(_WORD.findall(text)) + len(_WIDE.findall(text)) / _CHARACTERS_A_WORD
+    return max(1.0, words)
+
+
+def explained_share(best_bm25: float, terms: float, passages: int) -> float:
+    """How much of a question its best full-text match explains, 0 to 1.
+
+    ln(1 + passages) is what a word found in one passage only adds to BM25 (times a factor around 1 for
+    its frequency and the passage's length), so their product is about the most that can be reached.
+    """
+    return min(1.0, best_bm25 / (terms * math.log(1.0 + passages))) if passages > 0 else 0.0
+
+
+def fuse(*, cosines: Vector, mean: float, bm25: Vector, terms: float, passages: int) -> Fused:
+    """Mixes both halves for one question's candidates.
+
+    cosines, bm25: shape (candidates,); bm25 is 0 where a candidate shares no word.
+    mean: the mean cosine over everything that was searched, what an unrelated passage gets.
+    terms: of the question (`question_terms`); passages: how many the full-text index holds.
+    """
+    if cosines.size == 0:
+        return Fused(score=cosines, lexical=bm25)
+    span = float(cosines.max()) - mean
+    # One passage, or all of them alike: nothing to tell apart.
+    dense = np.clip((cosines - mean) / span, 0.0, 1.0) if span > 1e-6 else np.ones_like(cosines)
+    best = float(bm25.max())
+    lexical = bm25 / best if best > 0.0 else np.zeros_like(bm25)
+    weight = min(MAX_LEXICAL_WEIGHT, explained_share(best, terms, passages))
+    score = (1.0 - weight) * dense + weight * lexical
+    return Fused(score=score.astype(np.float32), lexical=lexical.astype(np.float32))

@@ -1,0 +1,275 @@
+"""The passages on disk: one LanceDB table, and which of its versions is the one in use.
+
+A change writes the whole table as a new version, builds the full-text index on it, forces both to disk, and
+then moves the tag `live` to it. Readers follow the tag, so they see the old state or the new one, whenever
+the writer dies. Writing everything costs a second per 30,000 passages, and in return nothing deleted stays
+behind: LanceDB's own delete leaves rows in their files until a tenth of a file is gone, and words in the
+full-text index for good.
+
+Every LanceDB address works. Forcing to disk and the lock against a second writer are for folders on this
+machine; an object store has the first by itself and does not have the second.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import lancedb
+import pyarrow as pa
+from lancedb.index import FTS, IvfFlat
+
+from knowledge.embedders.base import Vector
+from knowledge.errors import IndexUnreadableError
+from knowledge.locks import exclusive
+from knowledge.schema import IndexIdentity, read_identity, vector_array, vector_matrix
+
+PASSAGES = "passages"
+STAGED = "staged_vectors"
+LIVE = "live"
+
+# What LanceDB raises for a table, version or file that is not there or is damaged: it has no
+# error classes of its own for them.
+LANCE_ERRORS = (RuntimeError, OSError, ValueError)
+
+# Beyond this many passages a scan of every vector is too slow for a conversation (8 ms at 10,000,
+# more than 100 ms at 100,000), so the writer adds an inverted-file index, which still finds
+# the nearest in nearly every case.
+VECTOR_INDEX_FROM = 50_000
+
+FULL_TEXT = FTS(
+    # ICU cuts Chinese by its dictionary and English at blanks. Measured against bigrams: 0003-retrieval.md.
+    base_tokenizer="icu",
+    stem=True,
+    # A paraphrase shares little but its small words, and English stop words are no help in Chinese.
+    remove_stop_words=False,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveTable:
+    """The version in use, opened: reads see exactly it, for as long as its files are there."""
+
+    table: Any
+    version: int
+    identity: IndexIdentity
+
+
+class KnowledgeIndex:
+    """One address. Reading needs no lock; writing happens inside `async with index.writing()`."""
+
+    def __init__(self, connection: Any, uri: str) -> None:
+        self._connection = connection
+        self._folder = None if "://" in uri else Path(uri).absolute()
+
+    @classmethod
+    async def connect(cls, uri: str) -> "KnowledgeIndex":
+        """Raises IndexUnreadableError when the address cannot be used."""
+        try:
+            if "://" not in uri:
+                # LanceDB would make it too, but on the event loop.
+                await asyncio.to_thread(Path(uri).mkdir, parents=True, exist_ok=True)
+            connection = await lancedb.connect_async(uri)
+        except LANCE_ERRORS as error:
+            raise IndexUnreadableError(
+                f"the knowledge index at {_shown(uri)} cannot be opened: {_line(error)}"
+            ) from error
+        return cls(connection, uri)
+
+    @property
+    def is_local(self) -> bool:
+        return self._folder is not None
+
+    def close(self) -> None:
+        self._connection.close()
+
+    # --- Reading ------------------------------------------------------------------------------------
+
+    async def live_version(self) -> int | None:
+        """The version in use, None before the first sync. A small read; made every second."""
+        table = await self._open(PASSAGES)
+        return None if table is None else await _live(table)
+
+    async def open_live(self) -> LiveTable | None:
+        """None before the first sync.
+
+        Raises IndexUnreadableError when it cannot be read, IndexMismatchError when another version of
+        kefu wrote it.
+        """
+        # A sync that ends between reading the tag and opening its version takes that version away.
+        for attempt in (1, 2, 3):
+            try:
+                table = await self._open(PASSAGES)
+                version = None if table is None else await _live(table)
+                if table is None or version is None:
+                    return None
+                await table.checkout(version)
+                schema = await table.schema()
+            except LANCE_ERRORS as error:
+                if attempt == 3:
+                    raise IndexUnreadableError(f"the knowledge index cannot be read: {_line(error)}") from error
+            else:
+                return LiveTable(table=table, version=version, identity=read_identity(schema))
+        raise AssertionError("unreachable")
+
+    async def _open(self, name: str) -> Any | None:
+        try:
+            return await self._connection.open_table(name)
+        except ValueError as error:
+            if "not found" in str(error):
+                return None
+            raise
+
+    # --- Writing ------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[None]:
+        """Raises SyncBusyError when another process, or another task of this one, is writing."""
+        if self._folder is None:
+            yield
+            return
+        lock = exclusive(self._folder / "sync.lock")
+        await asyncio.to_thread(lock.__enter__)
+        try:
+            yield
+        finally:
+            lock.__exit__(None, None, None)
+
+    async def replace(self, rows: Any) -> None:
+        """Makes `rows` (see schema.to_table) the whole content; `tidy` then removes the former one.
+
+        Readers see the previous content until the last step, and the whole new one after it.
+        """
+        schema = rows.schema
+        # Overwriting what is not there works too, with a warning from Rust on the operator's screen.
+        mode = "create" if await self._open(PASSAGES) is None else "overwrite"
+        table = await self._connection.create_table(PASSAGES, data=rows, schema=schema, mode=mode)
+        if rows.num_rows:
+            # Never over an empty table: such an index later finds nothing that was added to it.
+            await table.create_index("terms", config=FULL_TEXT)
+        if rows.num_rows > VECTOR_INDEX_FROM:
+            await table.create_index("vector", config=IvfFlat(distance_type="cosine"))
+        version = int(await table.version())
+        await self._to_disk(PASSAGES)
+        await self._point(table, version)
+        await self._to_disk(PASSAGES)
+
+    async def _point(self, table: Any, version: int) -> None:
+        if await _live(table) is None:
+            await table.tags.create(LIVE, version)
+        else:
+            await table.tags.update(LIVE, version)
+
+    async def tidy(self) -> None:
+        """Removes what no reader follows: older versions, what a killed sync left, kept vectors.
+
+        The text of removed passages is gone from the disk after this. Harmless to repeat.
+        """
+        await self.forget_staged()
+        table = await self._open(PASSAGES)
+        if table is None:
+            return
+        live = await _live(table)
+        if live is None:
+            return
+        if live != await table.version():
+            # A killed sync wrote a version that nobody follows. The cleanup below keeps the
+            # newest one, so the one in use has to become it.
+            await table.checkout(live)
+            await table.restore()
+            await self._to_disk(PASSAGES)
+            await self._point(table, int(await table.version()))
+        for attempt in (1, 2, 3):
+            try:
+                # A millisecond, not zero: the same, without LanceDB's warning about concurrent readers, which
+                # here open the newer version and repeat the search. Unverified files are those of a
+                # killed writer, for the lock keeps out living ones.
+                await table.optimize(cleanup_older_than=timedelta(milliseconds=1), delete_unverified=self.is_local)
+            except RuntimeError as error:
+                if "tagged version" not in str(error) or attempt == 3:
+                    raise
+                # It compacted first, into a version of the same content.
+                await self._to_disk(PASSAGES)
+                await self._point(table, int(await table.version()))
+            else:
+                return
+
+    async def discard(self) -> None:
+        """Drops everything: the way out when the index cannot be read."""
+        for name in (PASSAGES, STAGED):
+            if await self._open(name) is not None:
+                await self._connection.drop_table(name)
+
+    # --- Vectors of a sync that is under way ---------------------------------------------------------
+
+    async def stage(self, keys: Sequence[str], vectors: Vector, identity: IndexIdentity) -> None:
+        """Keeps vectors until the next `tidy`, so that a sync that is killed does not embed them again."""
+        schema = pa.schema(
+            [pa.field("key", pa.string()), pa.field("vector", pa.list_(pa.float32(), identity.dimension))]
+        )
+        data = pa.table({"key": list(keys), "vector": vector_array(vectors, identity.dimension)}, schema=schema)
+        table = await self._open(STAGED)
+        if table is not None and await table.schema() != schema:
+            await self._connection.drop_table(STAGED)
+            table = None
+        if table is None:
+            await self._connection.create_table(STAGED, data=data, schema=schema)
+        else:
+            await table.add(data)
+
+    async def staged(self, identity: IndexIdentity) -> tuple[list[str], Vector]:
+        """Keys and vectors, shape (keys, dimension), that an unfinished sync kept."""
+        table = await self._open(STAGED)
+        if table is None:
+            return [], vector_matrix(pa.chunked_array([], pa.float32()), identity.dimension)
+        data = await table.to_arrow()
+        if data.schema.field("vector").type.list_size != identity.dimension:
+            return [], vector_matrix(pa.chunked_array([], pa.float32()), identity.dimension)
+        return data.column("key").to_pylist(), vector_matrix(data.column("vector"), identity.dimension)
+
+    async def forget_staged(self) -> None:
+        if await self._open(STAGED) is not None:
+            await self._connection.drop_table(STAGED)
+
+    async def _to_disk(self, name: str) -> None:
+        # LanceDB itself never calls fsync: after a power cut a version may be named whose files are empty.
+        if self._folder is not None:
+            await asyncio.to_thread(_fsync_tree, self._folder / f"{name}.lance")
+
+
+async def _live(table: Any) -> int | None:
+    try:
+        return int(await table.tags.get_version(LIVE))
+    except LANCE_ERRORS as error:
+        if "does not exist" in str(error) or "not found" in str(error).lower():
+            return None
+        raise
+
+
+def _fsync_tree(root: Path) -> None:
+    for folder, _, names in os.walk(root, topdown=False):
+        for path in [*(Path(folder, name) for name in names), Path(folder)]:
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+    descriptor = os.open(root.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _shown(uri: str) -> str:
+    """Without user, password and query, which may hold credentials."""
+    scheme, separator, rest = uri.partition("://")
+    return f"{scheme}://{rest.partition('?')[0].rpartition('@')[2]}" if separator else uri
+
+
+def _line(error: Exception) -> str:
+    return str(error).split("\n", 1)[0].split(", /", 1)[0]

@@ -1,0 +1,196 @@
+"""Search: a question in, the best passages out, from the newest version of the index."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+
+from knowledge.cache import LruCache
+from knowledge.embedders.base import Vector
+from knowledge.encoder import QueryEncoder
+from knowledge.errors import IndexUnreadableError, KnowledgeError
+from knowledge.index import LANCE_ERRORS, KnowledgeIndex
+from knowledge.schema import IndexIdentity, mismatch
+from knowledge.snapshot import Snapshot, load_snapshot
+from knowledge.values import DEFAULT_COLLECTION, CollectionSummary, Hit
+
+log = logging.getLogger(__name__)
+
+# How often another process's sync is looked for, in seconds: .3 ms on this machine's disk, a request
+# that costs money on an object store.
+_LOCAL_CHECK_SECONDS = 1.0
+_REMOTE_CHECK_SECONDS = 10.0
+
+_CACHED_SEARCHES = 1024  # about 5 KB each
+
+_SearchKey = tuple[tuple[str, ...], str, int, int]
+
+
+class Retriever:
+    """Searches the version of the index that is in use, following other processes' syncs within a second.
+
+    Answers are kept by version, so that text a sync removed is never served from the cache. Equal questions
+    at one time are searched once.
+    """
+
+    def __init__(self, index: KnowledgeIndex, encoder: QueryEncoder, identity: IndexIdentity, top_k: int) -> None:
+        self._index = index
+        self._encoder = encoder
+        self._identity = identity
+        self._top_k = top_k
+        self._snapshot: Snapshot | None = None
+        self._checked = -float("inf")
+        self._interval = _LOCAL_CHECK_SECONDS if index.is_local else _REMOTE_CHECK_SECONDS
+        self._refreshing = asyncio.Lock()
+        self._found: LruCache[_SearchKey, tuple[Hit, ...]] = LruCache(_CACHED_SEARCHES)
+        self._flights: dict[_SearchKey, asyncio.Task[tuple[Hit, ...]]] = {}
+
+    @property
+    def version(self) -> int:
+        """Of the index being served; 0 before the first sync."""
+        return self._snapshot.version if self._snapshot else 0
+
+    @property
+    def collections(self) -> tuple[CollectionSummary, ...]:
+        """What is being served."""
+        return self._snapshot.collections if self._snapshot else ()
+
+    async def search(
+        self,
+        query: str,
+        *,
+        collections: Sequence[str] = (DEFAULT_COLLECTION,),
+        top_k: int | None = None,
+    ) -> tuple[Hit, ...]:
+        """The passages that fit best, best first; none when nothing is indexed.
+
+        Takes 2 ms and the embedding of a new question. Raises KnowledgeError when the index cannot be
+        searched at all; a damaged full-text half alone is logged, and the meaning decides.
+        """
+        snapshot = await self._newest()
+        wanted = tuple(sorted(set(collections)))
+        question = self._encoder.prepare(query)
+        if snapshot is None or not question:
+            return ()
+        key = (wanted, question, top_k or self._top_k, snapshot.version)
+        found = self._found.get(key)
+        if found is not None:
+            return found
+        flight = self._flights.get(key)
+        if flight is None:
+            flight = asyncio.create_task(self._search(key))
+            self._flights[key] = flight
+            flight.add_done_callback(lambda done: self._land(key, done))
+        # Shielded: one customer who hangs up must not take the answer from the others who asked it.
+        return await asyncio.shield(flight)
+
+    async def embed_query(self, text: str) -> Vector:
+        """The question's vector, shape (dimension,), length 1. Kept for the questions asked last, so
+        that intent detection and search embed a question once."""
+        return await self._encoder.encode(text)
+
+    async def embed_queries(self, texts: Sequence[str]) -> Vector:
+        """Vectors of shape (len(texts), dimension), in one go: for start-up work. Not kept."""
+        return await self._encoder.encode_all(texts)
+
+    async def refresh(self) -> int:
+        """Serves the newest version from here on; its number, 0 before the first sync.
+
+        Raises KnowledgeError when there is one that cannot be read.
+        """
+        async with self._refreshing:
+            await self._load(force=False)
+        return self.version
+
+    async def close(self) -> None:
+        for flight in list(self._flights.values()):
+            flight.cancel()
+        await asyncio.gather(*self._flights.values(), return_exceptions=True)
+
+    # --- Following the index ------------------------------------------------------------------------
+
+    async def _newest(self) -> Snapshot | None:
+        if time.monotonic() - self._checked < self._interval:
+            return self._snapshot
+        async with self._refreshing:
+            if time.monotonic() - self._checked >= self._interval:
+                await self._look()
+        return self._snapshot
+
+    async def _look(self) -> None:
+        """Follows the index; when that fails, what is in memory goes on being served."""
+        try:
+            await self._load(force=False)
+        except KnowledgeError as error:
+            self._checked = time.monotonic()
+            if self._snapshot is None:
+                raise
+            log.warning("knowledge index cannot be followed", extra={"reason": str(error)})
+
+    async def _load(self, *, force: bool) -> None:
+        try:
+            version = await self._index.live_version()
+        except LANCE_ERRORS as error:
+            raise IndexUnreadableError(f"the knowledge index cannot be read: {error}") from error
+        if version is None and self._snapshot is not None:
+            raise IndexUnreadableError("the knowledge index is gone")
+        if version is not None and (force or version != self.version):
+            self._snapshot = await self._open()
+            self._found.clear()
+            log.info("knowledge loaded", extra={"version": self.version})
+        self._checked = time.monotonic()
+
+    async def _open(self) -> Snapshot | None:
+        for attempt in (1, 2, 3):
+            live = await self._index.open_live()
+            if live is None:
+                return None
+            if live.identity != self._identity:
+                raise mismatch(live.identity, self._identity)
+            try:
+                return await load_snapshot(live)
+            except LANCE_ERRORS as error:
+                # A sync that ended while we read has removed the version; the next one is there.
+                if attempt == 3:
+                    raise IndexUnreadableError(f"the knowledge index cannot be read: {error}") from error
+        raise AssertionError("unreachable")
+
+    def _land(self, key: _SearchKey, flight: asyncio.Task[tuple[Hit, ...]]) -> None:
+        self._flights.pop(key, None)
+        if not flight.cancelled():
+            flight.exception()  # seen: whoever waited may have left
+
+    # --- Searching ----------------------------------------------------------------------------------
+
+    async def _search(self, key: _SearchKey) -> tuple[Hit, ...]:
+        wanted, question, top_k, version = key
+        vector = await self._encoder.encode(question)
+        found = await self._search_newest(question, vector, wanted, top_k)
+        if self.version == version:
+            self._found.put(key, found)
+        return found
+
+    async def _search_newest(self, question: str, vector: Vector, wanted: Sequence[str], top_k: int) -> tuple[Hit, ...]:
+        snapshot = self._snapshot
+        assert snapshot is not None
+        try:
+            return await snapshot.search(question, vector, collections=wanted, top_k=top_k)
+        except LANCE_ERRORS:
+            # Most likely a sync in another process has removed this version: open the one that follows it.
+            log.info("knowledge version vanished", extra={"version": snapshot.version})
+        async with self._refreshing:
+            if self._snapshot is snapshot:
+                try:
+                    await self._load(force=True)
+                except KnowledgeError as error:
+                    log.warning("knowledge index cannot be followed", extra={"reason": str(error)})
+            snapshot = self._snapshot
+        assert snapshot is not None
+        try:
+            return await snapshot.search(question, vector, collections=wanted, top_k=top_k)
+        except LANCE_ERRORS as error:
+            log.warning("full-text search failed", extra={"reason": str(error)})
+        try:
+            return await snapshot.search(question, vector, collections=wanted, top_k=top_k, full_text=False)
+        except LANCE_ERRORS as error:
+            raise IndexUnreadableError(f"the knowledge index cannot be searched: {error}") from error
