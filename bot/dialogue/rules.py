@@ -1,0 +1,129 @@
+"""What the words say for certain: commands, ticket numbers, a plain yes or no. Pure; no vector, no model."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Literal
+
+from bot.dialogue.text import bare, fold
+from bot.messages import IncomingMessage, MessageKind
+
+# -- Commands --
+
+_SLASH = re.compile(r"/([a-z_]+)(?:@\w+)?(?:\s+(.*))?", re.IGNORECASE | re.DOTALL)
+
+
+def command_of(message: IncomingMessage) -> tuple[str, str] | None:
+    """(name, rest) of a command, also of one typed where the platform has none; None for anything else."""
+    if message.kind is MessageKind.COMMAND:
+        return message.command.lstrip("/").casefold(), message.text.strip()
+    if message.kind is MessageKind.STOP:
+        return "stop", ""
+    match = _SLASH.fullmatch(unicodedata.normalize("NFKC", message.text).strip())
+    if match and message.kind in (MessageKind.TEXT, MessageKind.EDIT):
+        return match[1].casefold(), (match[2] or "").strip()
+    return None
+
+
+_RESETS = frozenset({"重新开始", "重新来", "重新来过", "从头开始", "reset", "start over"})
+
+
+def is_reset(message: IncomingMessage) -> bool:
+    """Exactly one of the words that start the conversation over. Looser wordings are left to the examples."""
+    if message.kind is MessageKind.ACTION:
+        return False
+    command = command_of(message)
+    return command[0] == "reset" if command else bare(message.text) in _RESETS
+
+
+# -- Ticket numbers --
+
+_DASHES = re.compile("[\u2010-\u2015\u2212\ufe58\ufe63\uff0d]")
+
+
+def ticket_numbers(text: str, *, prefix: str = "TICKET") -> tuple[str, ...]:
+    """The ticket numbers in a text, upper case, each once, in order. Width, case and kind of dash do not count."""
+    plain = _DASHES.sub("-", unicodedata.normalize("NFKC", text))
+    prefixes = "|".join(re.escape(p) for p in dict.fromkeys([prefix.upper(), "TICKET"]))
+    # Letters of other scripts may stand right beside it: 「查TICKET-7F3K进度」.
+    found = re.findall(rf"(?<![0-9A-Za-z])((?:{prefixes})\s?-\s?([0-9A-Z]+))", plain, re.IGNORECASE)
+    return tuple(
+        dict.fromkeys(
+            re.sub(r"\s", "", number).upper()
+            for number, tail in found
+            # "ticket-based" and "ticket-holder" are words; a number that somebody types in small letters has a digit.
+            if tail.upper() == tail or any(char.isdigit() for char in tail) or len(tail) >= 8
+        )
+    )
+
+
+def without_ticket_numbers(text: str, *, prefix: str = "TICKET") -> str:
+    """What is said around the numbers."""
+    plain = _DASHES.sub("-", unicodedata.normalize("NFKC", text))
+    for number in ticket_numbers(text, prefix=prefix):
+        head, _, tail = number.rpartition("-")
+        plain = re.sub(rf"{re.escape(head)}\s?-\s?{re.escape(tail)}", " ", plain, flags=re.IGNORECASE)
+    return plain.strip()
+
+
+# -- Yes and no --
+
+_YES = (
+    "好+的?|行|可以|嗯+|恩+|对|是的?|要的?|需要|麻烦(?:你|您)?|请|没问题|那就|o+k+|okay|okey|y|yes|yeah|yep|yup|sure|"
+    "please|alright|all right|of course|go ahead|do (?:it|that|so)|sounds good|i do|i would|"
+    "that would be (?:great|good|nice)"
+)
+_WISH = (
+    "(?:那就|就|请|麻烦)?(?:你|您)?(?:帮我|给我|替我)?(?:建|开|登记|提交|创建|申请|来|提)(?:一个|一张|一份|个|张|一下)?(?:工单|单子|单)?|"
+    "(?:open|create|raise|make|file|register|log|submit) (?:one|it|that|a ticket|the ticket|a case)(?: for me)?"
+)
+_THANKS = "谢谢(?:你|您|了)?|多谢|感谢|辛苦了?|拜托了?|thanks?(?: you)?(?: a lot| very much| so much)?|thx|cheers"
+_NO = (
+    "(?:先|暂时|还是)?不(?:用|需要|要|必|了)?(?:麻烦|登记|建)?|算了|没事|免了|no+|nope|nah|n|not now|not really|"
+    "never ?mind|don'?t bother|no need|no,? (?:thanks|thank you)|that'?s ok(?:ay)?|i'?m good|maybe later"
+)
+_PARTICLES = "吧|呀|啊|哦|喔|哈|呢|了|的|嘛|啦|哇"
+
+_AGREES = re.compile(rf"(?:(?:{_YES}|{_WISH}|{_THANKS}|{_PARTICLES}) ?)+")
+_AGREES_HARD = re.compile(rf"(?:{_YES}|{_WISH})")
+_DECLINES = re.compile(rf"(?:(?:{_NO}|{_THANKS}|{_PARTICLES}) ?)+")
+_DECLINES_HARD = re.compile(rf"(?:{_NO})")
+_ONLY_THANKS = re.compile(rf"(?:(?:{_THANKS}|{_PARTICLES}) ?)+")
+_CLAUSES = re.compile("[。！？!?…；;，,、：:~～\n]+|\\.(?:\\s|$)")
+
+# Longer than any plain yes; keeps the patterns above, which overlap, from being tried on an essay.
+_LONGEST_CLAUSE = 40
+
+
+def clauses(text: str) -> tuple[str, ...]:
+    """The pieces between punctuation marks, outer blanks cut, none empty."""
+    return tuple(piece for piece in (part.strip() for part in _CLAUSES.split(text)) if bare(piece))
+
+
+def consent(text: str) -> Literal["yes", "no"] | None:
+    """A plain answer to an offer, thanks and particles around it or not; None when anything else is said.
+
+    After a "yes" the customer may add how to reach them or the order it is about: 「好的，我的电话是 138…」.
+    """
+    parts = [fold(part).replace("’", "'") for part in clauses(text)]
+    parts = [" ".join("".join(c if c.isalnum() or c == "'" else " " for c in part).split()) for part in parts]
+    if not parts or len(parts) > 6:
+        return None
+    yes = no = other = False
+    for part in parts:
+        short = len(part) <= _LONGEST_CLAUSE
+        if short and _DECLINES_HARD.match(part) and _DECLINES.fullmatch(part):
+            no = True
+        elif short and _AGREES_HARD.match(part) and _AGREES.fullmatch(part):
+            yes = True
+        elif not (short and _ONLY_THANKS.fullmatch(part)) and not (yes and _mentions_details(part)):
+            other = True
+    if other or yes == no:
+        return None
+    return "yes" if yes else "no"
+
+
+def _mentions_details(part: str) -> bool:
+    """A telephone number, an order number or a mail address, or the words that announce one."""
+    return len(re.findall(r"\d", part)) >= 5 or bool(re.search("电话|手机|邮箱|订单|微信|phone|e?mail|order", part))
