@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any, TypeGuard
 from pydantic import BaseModel, SecretStr
 from sqlalchemy import Connection, text
 
+from bot import lock
 from bot.answering import Answering, dialogue_settings
 from bot.clock import SystemClock
 from bot.dialogue.endings import Endings
@@ -24,7 +26,6 @@ from bot.history import schema
 from bot.history.database import Database, sqlite_path
 from bot.history.store import Store
 from bot.history.turns import Limits, unfinished
-from bot.lock import only_process
 from bot.messages import ConversationRef
 from bot.ports import Channel, HttpChannel, Surroundings
 from bot.privacy import Redactor
@@ -261,7 +262,9 @@ async def open_app(
     for secret in _secrets(settings):
         register_secret(secret)
     async with AsyncExitStack() as stack:
-        stack.enter_context(only_process(sqlite_path(settings.database.url) if alone else None))
+        file = sqlite_path(settings.database.url)
+        if alone and file is not None:
+            stack.callback(os.close, await asyncio.to_thread(lock.hold, file))
         await asyncio.to_thread(schema.upgrade, settings.database.url)
         metrics = Metrics()
         database = await stack.enter_async_context(Database(settings.database.url, metrics=metrics))

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from bot.errors import AlreadyRunning, SettingsError
 
 
-@contextmanager
-def only_process(path: Path | None) -> Iterator[None]:
-    """Holds the lock beside this database file; None (a server's database) locks nothing.
+def hold(path: Path) -> int:
+    """Takes the lock beside this database file and returns its descriptor; closing that lets go of it.
 
-    The kernel lets go of it however the process ends, so a kill -9 leaves nothing to clean up.
+    So does the kernel, however the process ends: a kill -9 leaves nothing to clean up. Blocking.
 
     :raises AlreadyRunning: another process holds it.
+    :raises SettingsError: the folder can not be written.
     """
-    if path is None:
-        yield
-        return
     lock = path.with_name(f"{path.name}.lock")
     try:
         lock.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -33,7 +28,4 @@ def only_process(path: Path | None) -> Iterator[None]:
     except BlockingIOError as error:
         os.close(descriptor)
         raise AlreadyRunning(f"another kefu runs on {path}; stop it first, or give this one a database.url") from error
-    try:
-        yield
-    finally:
-        os.close(descriptor)
+    return descriptor

@@ -163,8 +163,8 @@ class Database:
         self._failing_since: float | None = None
 
     async def __aenter__(self) -> Database:
-        self._engine = create_sync_engine(self._url)
-        self._readers = create_sync_engine(self._url, readers=READERS)
+        self._engine = await asyncio.to_thread(create_sync_engine, self._url)
+        self._readers = await asyncio.to_thread(create_sync_engine, self._url, readers=READERS)
         self._task = asyncio.create_task(self._write_batches(), name="database writer")
         return self
 

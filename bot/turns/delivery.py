@@ -96,7 +96,7 @@ class Outbox:
         except TimeoutError:
             log.warning("sends are still under way", conversations=len(self._sending))
 
-    async def run(self, *, take_up: bool) -> None:
+    async def run(self, *, take_up: bool = True) -> None:
         """Sends whatever waits, until cancelled.
 
         :param take_up: first, what an earlier process was sending when it ended (and no other process is).
