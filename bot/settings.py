@@ -79,6 +79,8 @@ class Settings:
     """By platform, whether on or not."""
     file: Path | None = None
     """The kefu.toml that was read."""
+    failpoint: str = ""
+    """KEFU_FAILPOINT, for `bot.failpoints.arm`; tests of faults set it."""
 
 
 def load_settings(config: Path | None, environ: Mapping[str, str]) -> Settings:
@@ -104,7 +106,12 @@ def load_settings(config: Path | None, environ: Mapping[str, str]) -> Settings:
     _check_notify(sections["tickets"], known, written)
     core: dict[str, Any] = {name: sections[name] for name in SECTIONS}
     channels: dict[str, Any] = {name: sections[name] for name in known if name not in SECTIONS}
-    return Settings(**core, channels=types.MappingProxyType(channels), file=path)
+    return Settings(
+        **core,
+        channels=types.MappingProxyType(channels),
+        file=path,
+        failpoint=environ.get("KEFU_FAILPOINT", ""),
+    )
 
 
 def all_sections() -> dict[str, type[BaseModel]]:

@@ -66,6 +66,15 @@ class TerminalChannel:
     def account(self) -> str:
         return ""
 
+    @property
+    def repeatable(self) -> bool:
+        # Nothing lies between us and the reader: only a kill in the middle of a send leaves a doubt, and then a second
+        # copy on the screen is better than an operator's work.
+        return True
+
+    def placeholder_first(self, conversation: ConversationRef) -> bool:
+        return False
+
     async def run(self, intake: Intake) -> None:
         running = self._started()
         running.set_result(intake)

@@ -72,7 +72,7 @@ class Screen:
         with self._lock:
             self._grow(view.whole(reply, width=self._columns()))
             self._grown = None
-            self._write("\n\n")
+            self._write("\n")
 
     def notice(self, reply: Reply) -> None:
         """A reply that nobody waits for, such as an agent's."""
@@ -130,9 +130,10 @@ class Chat:
         self._collections = collections
         self._last_turn = ""
 
-    def run(self) -> None:
+    def run(self, *, greet: bool = True) -> None:
         """Talks until the reader leaves."""
-        self._screen.line(GREETING + "\n")
+        if greet:
+            self._screen.line(GREETING + "\n")
         warned = False
         while True:
             try:
@@ -140,7 +141,8 @@ class Chat:
                 warned = False
                 self._do(line)
             except (EOFError, _Leave):
-                self._screen.line("")
+                if greet:
+                    self._screen.line("")
                 return
             except KeyboardInterrupt:
                 if warned:
@@ -181,6 +183,7 @@ class Chat:
             return
         self._last_turn = reply.turn_id or self._last_turn
         self._screen.reply(reply)
+        self._screen.line("")
 
     def _wait(self, answer: concurrent.futures.Future[Reply]) -> Reply | None:
         """The reply; None when the reader stopped it and no other words came instead."""

@@ -69,21 +69,30 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     try:
         status = kefu.main(arguments, prog_name="kefu", standalone_mode=False, obj=operator)
         sys.stdout.flush()
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+    except click.ClickException as refusal:
+        refusal.show()
+        sys.exit(refusal.exit_code)
     except (KeyboardInterrupt, click.Abort):
         sys.exit(130)
     except BrokenPipeError:
         # Whoever read our output has gone (`kefu tickets list | head`); Python would complain again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
-    except Exception as error:  # the edge of the program: what is left becomes one line, never a page of trace
+    except Exception as raised:  # the edge of the program: what is left becomes one line, never a page of trace
         if operator.debug:
             raise
+        error = _innermost(raised)
         _complain(error)
         sys.exit(2 if isinstance(error, OperatorError) else 1)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _innermost(error: Exception) -> Exception:
+    """What a task group failed of: the part that an operator can act on, if there is one."""
+    while isinstance(error, ExceptionGroup):
+        operator = error.subgroup(OperatorError)
+        error = (operator or error).exceptions[0]
+    return error
 
 
 def _complain(error: Exception) -> None:

@@ -78,3 +78,11 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 def print_json(value: Any) -> None:
     """One JSON object on one line."""
     click.echo(json.dumps(value, ensure_ascii=False))
+
+
+def configure_logging(settings: Settings, *, quiet: bool = False) -> None:
+    """Logs go to standard error; a `quiet` command shows only what went wrong, unless `log.level` is "debug"."""
+    from bot import telemetry
+
+    level = "warning" if quiet and settings.log.level in ("info", "warning") else settings.log.level
+    telemetry.configure(level=level, format=settings.log.format, redact=settings.privacy.redact)
