@@ -8,26 +8,29 @@ from concurrent.futures import ThreadPoolExecutor
 from knowledge.cache import LruCache
 from knowledge.chunking import estimate_tokens
 from knowledge.embedders.base import Embedder, Vector
+from knowledge.embedders.common import usable_cores
 
 # A question embeds in a millisecond a token. Past this, a pasted letter would keep a core busy for
 # seconds; its beginning and its end say what it is about.
 MAX_QUESTION_TOKENS = 160
 
 _CACHED_VECTORS = 2048  # 1.5 to 4 KB each
-_BATCH = 8
+_MAX_BATCH = 8
+_MAX_THREADS = 4
 
 
 class QueryEncoder:
-    """One thread of its own embeds, so that questions neither queue behind other work in the shared
-    pool nor fight each other for the cores; what piles up meanwhile goes in one batch."""
+    """Threads of its own embed, so that questions do not queue behind other work in the shared pool.
+    What piles up is shared out among them, in batches for the models that gain from it."""
 
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="knowledge-embed")
+        self._threads = min(_MAX_THREADS, usable_cores())
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="knowledge-embed")
         self._vectors: LruCache[str, Vector] = LruCache(_CACHED_VECTORS)
         self._waiting: deque[tuple[str, asyncio.Future[Vector]]] = deque()
         self._pending: dict[str, asyncio.Future[Vector]] = {}
-        self._worker: asyncio.Task[None] | None = None
+        self._workers: set[asyncio.Task[None]] = set()
 
     @staticmethod
     def prepare(text: str) -> str:
@@ -50,39 +53,47 @@ class QueryEncoder:
             future = asyncio.get_running_loop().create_future()
             self._pending[question] = future
             self._waiting.append((question, future))
-            if self._worker is None:
-                self._worker = asyncio.create_task(self._work())
+            if len(self._workers) < self._threads:
+                self._workers.add(asyncio.create_task(self._work()))
         # Several may wait for one question; one that gives up leaves it to the others.
         return await asyncio.shield(future)
 
     async def encode_all(self, texts: Sequence[str]) -> Vector:
         """Shape (len(texts), dimension)."""
         questions = [self.prepare(text) for text in texts]
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._embedder.embed, questions, "query")
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._embedder.embed, questions, "query")
 
     async def close(self) -> None:
-        if self._worker is not None:
-            self._worker.cancel()
-            await asyncio.gather(self._worker, return_exceptions=True)
+        workers = list(self._workers)
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
         for future in self._pending.values():
             future.cancel()
-        # At most one batch is under way: .2 s.
-        await asyncio.to_thread(self._thread.shutdown, wait=True, cancel_futures=True)
+        # At most one batch a thread is under way: .2 s.
+        await asyncio.to_thread(self._pool.shutdown, wait=True, cancel_futures=True)
 
     async def _work(self) -> None:
-        loop = asyncio.get_running_loop()
         try:
             while self._waiting:
-                batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
-                questions = [question for question, _ in batch]
-                try:
-                    vectors = await loop.run_in_executor(self._thread, self._embedder.embed, questions, "query")
-                except Exception as error:  # noqa: BLE001 - whatever the embedder raises is its callers' to see
-                    self._settle(batch, error)
-                else:
-                    self._settle(batch, vectors)
+                share = -(-len(self._waiting) // self._threads)
+                await self._embed([self._waiting.popleft() for _ in range(min(_MAX_BATCH, share))])
         finally:
-            self._worker = None
+            # Here, with nothing awaited since the last look at the queue: in a callback it would come
+            # too late for a question that arrives in between and counts on this worker.
+            task = asyncio.current_task()
+            assert task is not None
+            self._workers.discard(task)
+
+    async def _embed(self, batch: list[tuple[str, asyncio.Future[Vector]]]) -> None:
+        questions = [question for question, _ in batch]
+        loop = asyncio.get_running_loop()
+        try:
+            vectors = await loop.run_in_executor(self._pool, self._embedder.embed, questions, "query")
+        except Exception as error:  # noqa: BLE001 - whatever the embedder raises is its callers' to see
+            self._settle(batch, error)
+        else:
+            self._settle(batch, vectors)
 
     def _settle(self, batch: list[tuple[str, asyncio.Future[Vector]]], outcome: Vector | Exception) -> None:
         for row, (question, future) in enumerate(batch):

@@ -105,6 +105,43 @@ async def sync(
     )
 
 
+async def index_once(
+    index: KnowledgeIndex,
+    embedder: Embedder,
+    sources: Mapping[str, Sequence[Path]],
+    *,
+    known: KnownVectors,
+) -> SyncReport | None:
+    """Fills an index that was never filled with several collections (name to paths), in one step.
+
+    None when there is one already, whatever it holds. Raises as `sync` does.
+    """
+    if await index.live_version() is not None:
+        return None
+    identity = IndexIdentity.of(embedder)
+    async with index.writing():
+        if await index.live_version() is not None:
+            return None
+        read = [await asyncio.to_thread(_read, paths, name) for name, paths in sources.items()]
+        rows = tuple(row for source in read for row in source.rows)
+        plan = _compare(None, _Source(rows=rows, problems=()), "", rebuild=False)
+        vectors = await _known_vectors(index, None, known, identity)
+        embedded = await _embed_missing(index, embedder, rows, vectors, None)
+        await index.replace(await asyncio.to_thread(_assemble, plan, vectors, identity))
+        await index.tidy()
+        version = await index.live_version()
+    return SyncReport(
+        collection=", ".join(sources),
+        added=plan.added,
+        changed=0,
+        removed=0,
+        unchanged=0,
+        embedded=embedded,
+        version=version or 0,
+        problems=tuple(problem for source in read for problem in source.problems),
+    )
+
+
 def _read(paths: Sequence[Path], collection: str) -> _Source:
     contents = read_sources(paths)
     rows = tuple((collection, chunk) for document in contents.documents for chunk in chunk_document(document))
@@ -153,11 +190,11 @@ def _compare(present: Any | None, source: _Source, collection: str, *, rebuild: 
     kept = [*others]
     fresh: list[tuple[str, Chunk]] = []
     for owner, chunk in source.rows:
-        place = places.get((chunk.id, new[chunk.document][chunk.id]))
-        if place is None or rebuild:
+        known = places.get((chunk.id, new[chunk.document][chunk.id]))
+        if known is None or rebuild:
             fresh.append((owner, chunk))
         else:
-            kept.append(place)
+            kept.append(known)
     if rebuild and present is not None:
         fresh.extend(to_chunks(present.take(others)))
         kept = []

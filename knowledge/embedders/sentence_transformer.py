@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from knowledge.embedders._common import clean_for_model
 from knowledge.embedders.base import Kind, Vector
+from knowledge.embedders.common import clean_for_model
 from knowledge.errors import EmbedderError
 
 

