@@ -41,8 +41,9 @@ class Api:
     def __init__(self, token: str, api_url: str, *, poll_seconds: float, poll_patience: float) -> None:
         """A poll without news is answered after `poll_seconds`, and given up `poll_patience` later."""
         self._poll_seconds = poll_seconds
-        self._polls = PollTransport(total=poll_seconds + poll_patience, read=poll_patience)
-        self._bot = Bot(token, base_url=f"{api_url}/bot", request=Transport(), get_updates_request=self._polls)
+        tls = api_url.startswith("https:")
+        self._polls = PollTransport(tls=tls, total=poll_seconds + poll_patience, read=poll_patience)
+        self._bot = Bot(token, base_url=f"{api_url}/bot", request=Transport(tls=tls), get_updates_request=self._polls)
 
     async def close(self) -> None:
         """Ends every connection. The next call would fail."""

@@ -18,6 +18,7 @@ from adapters.telegram.parsing import PLATFORM, Press
 from adapters.telegram.reading import Reader
 from adapters.telegram.standing import Standing
 from adapters.telegram.wire import Refused
+from bot import failpoints
 from bot.errors import StoreUnavailable
 from bot.ports import Clock, Intake, Sleep
 from bot.telemetry import get_logger
@@ -87,6 +88,7 @@ class Poller:
         self._offset: int | None = None
         self._news_at = clock.monotonic()
         self._ready = False
+        self._unconfirmed = False
 
     async def run(self, intake: Intake) -> None:
         """Receives until cancelled."""
@@ -123,6 +125,9 @@ class Poller:
             self._offset = None
         updates = await self._api.updates(self._offset)
         self._standing.heard()
+        if self._unconfirmed:
+            self._unconfirmed = False
+            failpoints.reached("inbox.after_ack")
         if not updates:
             return
         batch = self._reader.read(updates)
@@ -135,6 +140,7 @@ class Poller:
             await intake.accept(batch.messages, cursor=(PLATFORM, self._account, str(offset)))
         self._reader.remember(batch)
         self._offset = offset
+        self._unconfirmed = True
         self._news_at = self._clock.monotonic()
         self._on_presses(batch.presses)
 

@@ -1,0 +1,92 @@
+"""A Telegram channel against the fake Bot API, over real HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import pytest
+
+from adapters.telegram.build import build
+from adapters.telegram.channel import TelegramChannel
+from adapters.telegram.polling import Timing
+from adapters.telegram.settings import ChannelSettings
+from bot.messages import ConversationRef
+from bot.ports import HttpChannel
+from tests.adapters.telegram.doubles import TOKEN, MemoryIntake, surroundings
+from tests.fakes.telegram_api import FakeTelegram
+
+QUICK = Timing(
+    poll=1.0, patience=1.0, first_pause=0.02, longest_pause=0.2, refused_pause=0.3, store_limit=2.0, upkeep=0.2
+)
+
+Build = Callable[..., HttpChannel]
+Running = Callable[[HttpChannel], AbstractAsyncContextManager[asyncio.Task[None]]]
+
+
+@pytest.fixture
+async def fake() -> AsyncIterator[FakeTelegram]:
+    async with FakeTelegram(token=TOKEN) as telegram:
+        yield telegram
+
+
+@pytest.fixture
+def intake() -> MemoryIntake:
+    return MemoryIntake()
+
+
+@pytest.fixture
+async def make(fake: FakeTelegram) -> AsyncIterator[Build]:
+    """Builds channels for the fake's bot, off the loop as the product does, and closes them at the end."""
+    made: list[HttpChannel] = []
+
+    async def make_one(*, timing: Timing = QUICK, max_body_bytes: int = 100_000, **settings: object) -> HttpChannel:
+        values = ChannelSettings.model_validate({"token": TOKEN, "api_url": fake.url, **settings})
+        around = surroundings(max_body_bytes=max_body_bytes)
+        channel = await asyncio.to_thread(build, values, around, timing=timing)
+        made.append(channel)
+        return channel
+
+    yield make_one
+    for channel in made:
+        await channel.close()
+
+
+@pytest.fixture
+async def channel(make: Build) -> TelegramChannel:
+    made = await make()
+    assert isinstance(made, TelegramChannel)
+    return made
+
+
+@pytest.fixture
+def running(intake: MemoryIntake) -> Running:
+    """Runs a channel inside `async with`."""
+
+    @asynccontextmanager
+    async def run(channel: HttpChannel) -> AsyncIterator[asyncio.Task[None]]:
+        task = asyncio.create_task(channel.run(intake))
+        try:
+            yield task
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    return run
+
+
+@pytest.fixture
+def until() -> Iterator[Callable[[Callable[[], object]], object]]:
+    async def wait(condition: Callable[[], object], timeout: float = 8.0) -> None:
+        async with asyncio.timeout(timeout):
+            while not condition():
+                await asyncio.sleep(0.01)
+
+    yield wait
+
+
+def conversation(chat: int = 5, thread: int | str = "") -> ConversationRef:
+    return ConversationRef(platform="telegram", account=TOKEN.partition(":")[0], channel=str(chat), thread=str(thread))

@@ -1,0 +1,168 @@
+"""What stands around the Telegram channel in its tests: a core that keeps what is accepted, and samples of updates."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from adapters.rendering.safe_text import utf16_length
+from adapters.telegram.addressing import Me
+from adapters.telegram.parsing import Reading
+from bot.errors import StoreUnavailable
+from bot.messages import ConversationRef, HistoryEntry, IncomingMessage, Receipt, ReceiptStatus, Reply
+from bot.ports import Surroundings
+from bot.telemetry import Metrics
+
+BOT_ID = 700000001
+BOT_NAME = "kefu_test_bot"
+TOKEN = f"{BOT_ID}:AAFakeTokenForTestsOnly-0123456789abcdef"
+SECRET = "a-secret_for-the_webhook"
+ME = Me(id=BOT_ID, username=BOT_NAME)
+NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
+READING = Reading(me=ME, collections=("default",), now=NOW)
+DATE = 1_790_000_000
+
+Json = dict[str, Any]
+
+
+class SystemClock:
+    """The machine's own clocks."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+class HandClock:
+    """A clock that moves when it is told to; its `sleep` moves it too."""
+
+    def __init__(self) -> None:
+        self.at = 1000.0
+        self.slept: list[float] = []
+
+    def now(self) -> datetime:
+        return NOW
+
+    def monotonic(self) -> float:
+        return self.at
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.at += seconds
+
+
+class NoRecords:
+    """The Telegram channel never looks back."""
+
+    async def replies(self, conversation: ConversationRef, *, after: int) -> tuple[tuple[int, Reply], ...]:
+        raise AssertionError("not for this channel")
+
+    async def history(self, conversation: ConversationRef, *, limit: int) -> tuple[HistoryEntry, ...]:
+        raise AssertionError("not for this channel")
+
+
+def surroundings(clock: SystemClock | HandClock | None = None, *, max_body_bytes: int = 100_000) -> Surroundings:
+    return Surroundings(
+        clock=clock or SystemClock(),
+        metrics=Metrics(),
+        records=NoRecords(),
+        public_url="",
+        max_message_chars=4000,
+        max_body_bytes=max_body_bytes,
+    )
+
+
+@dataclass
+class MemoryIntake:
+    """Accepts as the real intake does: whole or not at all, every key once."""
+
+    messages: list[IncomingMessage] = field(default_factory=list)
+    duplicates: int = 0
+    cursors: dict[tuple[str, str], str] = field(default_factory=dict)
+    attempts: int = 0
+    failures: int = 0
+    """How many of the next calls find the database locked."""
+    defects: int = 0
+    """How many of the next calls end in a surprise."""
+    _keys: set[str] = field(default_factory=set)
+
+    async def accept(
+        self, messages: Sequence[IncomingMessage], *, cursor: tuple[str, str, str] | None = None
+    ) -> tuple[Receipt, ...]:
+        self.attempts += 1
+        if self.failures:
+            self.failures -= 1
+            raise StoreUnavailable("the database is locked")
+        if self.defects:
+            self.defects -= 1
+            raise ZeroDivisionError("a defect")
+        receipts = []
+        for message in messages:
+            seen = bool(self._keys & set(message.keys))
+            self._keys |= set(message.keys)
+            self.duplicates += seen
+            if not seen:
+                self.messages.append(message)
+            receipts.append(Receipt(status=ReceiptStatus.DUPLICATE if seen else ReceiptStatus.ACCEPTED))
+        if cursor is not None:
+            self.cursors[cursor[:2]] = cursor[2]
+        return tuple(receipts)
+
+    async def cursor(self, platform: str, account: str) -> str | None:
+        return self.cursors.get((platform, account))
+
+    @property
+    def texts(self) -> list[str]:
+        return [message.text for message in self.messages]
+
+
+# -- Updates --
+
+
+def person(user_id: int = 5, **about: Any) -> Json:
+    return {"id": user_id, "is_bot": False, "first_name": "Li", "last_name": "Na", "language_code": "zh-hans", **about}
+
+
+def chat(chat_id: int) -> Json:
+    kind = "private" if chat_id > 0 else "supergroup" if chat_id < -(10**12) else "group"
+    return {"id": chat_id, "type": kind, **({} if chat_id > 0 else {"title": "Customers"})}
+
+
+def message(text: str = "", *, chat_id: int = 5, message_id: int = 10, **fields: Any) -> Json:
+    """A Message; names and commands in the text are marked as a client marks them."""
+    made: Json = {"message_id": message_id, "date": DATE, "chat": chat(chat_id), "from": person(), **fields}
+    if text:
+        made["text"] = text
+        made.setdefault("entities", marks(text))
+    return made
+
+
+def update(kind: str = "message", payload: Json | None = None, *, update_id: int = 900) -> Json:
+    return {"update_id": update_id, kind: payload if payload is not None else message("hello")}
+
+
+def marks(text: str) -> list[Json]:
+    """Entities of the words that begin with @ or /."""
+    found = []
+    position = 0
+    for word in text.split(" "):
+        kind = {"@": "mention", "/": "bot_command"}.get(word[:1])
+        if kind:
+            clean = word.rstrip(",，:：。.!?")
+            offset = utf16_length(text[:position])
+            found.append({"type": kind, "offset": offset, "length": utf16_length(clean)})
+        position += len(word) + 1
+    return found
+
+
+def replying_to_us(text: str = "七天内可以退货。", message_id: int = 9) -> Json:
+    return {"message_id": message_id, "date": DATE - 60, "chat": chat(-100), "from": us(), "text": text}
+
+
+def us() -> Json:
+    return {"id": BOT_ID, "is_bot": True, "first_name": "Kefu", "username": BOT_NAME}
