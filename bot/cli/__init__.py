@@ -75,9 +75,10 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except (KeyboardInterrupt, click.Abort):
         sys.exit(130)
     except BrokenPipeError:
-        # Whoever read our output has gone (`kefu tickets list | head`); Python would complain again at exit.
+        # Whoever read our output has gone (`kefu tickets list | head`). click ends like this too, where it notices
+        # first; what is still buffered would make Python complain once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
+        sys.exit(1)
     except Exception as raised:  # the edge of the program: what is left becomes one line, never a page of trace
         if operator.debug:
             raise

@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from adapters.terminal.channel import TerminalChannel
 from bot.clock import SystemClock
 from bot.history import schema
 from bot.history.database import Database
@@ -15,6 +15,9 @@ from bot.history.store import Store
 from bot.settings import Settings
 from bot.telemetry import Metrics
 from bot.tickets.desk import Desk
+
+if TYPE_CHECKING:  # half a second that tools without a conversation need not pay
+    from adapters.terminal.channel import TerminalChannel
 
 _UNLIMITED = 1_000_000_000
 

@@ -38,7 +38,7 @@ def list_tickets(
 ) -> None:
     """List tickets, newest first."""
     from bot.messages import TicketState
-    from bot.server.tickets import ticket_json
+    from bot.server.wire import ticket_json
 
     found = _at_desk(
         operator,
@@ -65,7 +65,7 @@ def list_tickets(
 @click.pass_obj
 def show(operator: Operator, number: str, as_json: bool) -> None:
     """Show a ticket, the dialogue that led to it and all that happened since."""
-    from bot.server.tickets import whole_ticket_json
+    from bot.server.wire import whole_ticket_json
 
     ticket, events = _at_desk(operator, lambda desk: desk.get(number))
     if as_json:
@@ -129,7 +129,7 @@ def close(operator: Operator, number: str, as_json: bool) -> None:
 
 
 def _show_changed(operator: Operator, change: Callable[[Desk], Awaitable[Ticket]], as_json: bool) -> None:
-    from bot.server.tickets import ticket_json
+    from bot.server.wire import ticket_json
 
     ticket = _at_desk(operator, change)
     if as_json:

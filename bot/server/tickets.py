@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
-from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from aiohttp import web
 from pydantic import Field, model_validator
 
-from bot.messages import Ticket, TicketEvent, TicketState
+from bot.messages import TicketState
 from bot.server.admin import AdminToken
 from bot.server.bodies import Body, Refusal, dumps, read_body
 from bot.server.ports import Desk
+from bot.server.wire import ticket_json, whole_ticket_json
 
 PAGE = 50
 LARGEST_PAGE = 200
@@ -116,46 +116,6 @@ class TicketRoutes:
         reply = await read_body(request, AgentReply)
         delivery = await self._desk.reply(number, reply.text, agent=reply.agent)
         return web.json_response({"ticket": number, "delivery": delivery}, status=201)
-
-
-def ticket_json(ticket: Ticket) -> dict[str, Any]:
-    """A ticket without its transcript."""
-    place = ticket.conversation
-    return {
-        "number": ticket.number,
-        "subject": ticket.subject,
-        "state": ticket.state.value,
-        "urgency": ticket.urgency,
-        "assignee": ticket.assignee,
-        "requester": ticket.requester,
-        "requester_name": ticket.requester_name,
-        "conversation": {
-            "platform": place.platform,
-            "account": place.account,
-            "channel": place.channel,
-            "thread": place.thread,
-        },
-        "contact": ticket.contact,
-        "order_no": ticket.order_no,
-        "created_at": _time(ticket.created_at),
-        "updated_at": _time(ticket.updated_at),
-        "due_at": _time(ticket.due_at),
-    }
-
-
-def whole_ticket_json(ticket: Ticket, events: tuple[TicketEvent, ...]) -> dict[str, Any]:
-    """A ticket with the dialogue that led to it and all that happened since."""
-    return {
-        **ticket_json(ticket),
-        "transcript": list(ticket.transcript),
-        "events": [
-            {"kind": event.kind, "author": event.author, "text": event.text, "at": _time(event.at)} for event in events
-        ],
-    }
-
-
-def _time(at: datetime) -> str:
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _number(request: web.Request) -> str:

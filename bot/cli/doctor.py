@@ -1,0 +1,163 @@
+"""`kefu doctor`: looks at everything that has to work, and says what does not."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import importlib.util
+import os
+import shutil
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bot.cli.common import Operator, configure_logging, json_option, print_json
+from bot.errors import KefuError, OperatorError
+
+if TYPE_CHECKING:  # reading settings imports pydantic: not for `kefu doctor --help`
+    from bot.settings import Settings
+
+LIMIT_SECONDS = 10.0
+"""For each channel; the index gets longer, because its embedder has to be loaded."""
+INDEX_SECONDS = 60.0
+LOW_DISK_BYTES = 200 * 1024 * 1024
+"""Less than this, and a busy day or an upgrade's copy may fill the disk."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One line of the examination."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+class _Ill(Exception):
+    """What was looked at does not work; the text says what and, where we know, what helps."""
+
+
+@click.command(short_help="Check configuration, database, index, engine and channels.")
+@json_option
+@click.pass_obj
+def doctor(operator: Operator, as_json: bool) -> None:
+    """Check configuration, database, index, engine and every channel's credentials. Changes nothing."""
+    findings = asyncio.run(_examine(operator))
+    well = all(finding.ok for finding in findings)
+    if as_json:
+        print_json({"ok": well, "checks": [asdict(finding) for finding in findings]})
+    else:
+        for finding in findings:
+            mark = click.style("ok  ", fg="green") if finding.ok else click.style("FAIL", fg="red")
+            click.echo(f"{mark}  {finding.name:<14} {finding.detail}".rstrip())
+    if not well:
+        sys.exit(1)
+
+
+async def _examine(operator: Operator) -> list[Finding]:
+    try:
+        settings = operator.settings()
+    except OperatorError as error:
+        return [Finding(name="configuration", ok=False, detail=str(error))]
+    configure_logging(settings, quiet=True)
+    source = str(settings.file) if settings.file else "no kefu.toml: defaults and the environment"
+    found = [Finding(name="configuration", ok=True, detail=source)]
+    found.append(await _look("database", lambda: asyncio.to_thread(_database, settings), LIMIT_SECONDS))
+    found.append(await _look("index", lambda: _index(settings), INDEX_SECONDS))
+    found.append(await _look("engine", lambda: _engine(settings), LIMIT_SECONDS))
+    # Side by side: one platform that does not answer keeps nobody waiting twice.
+    channels = [_look(name, check, LIMIT_SECONDS) for name, check in _channels(settings)]
+    return found + list(await asyncio.gather(*channels))
+
+
+async def _look(name: str, check: Callable[[], Awaitable[str]], limit: float) -> Finding:
+    from knowledge.errors import KnowledgeError
+
+    try:
+        async with asyncio.timeout(limit):
+            return Finding(name=name, ok=True, detail=await check())
+    except TimeoutError:
+        return Finding(name=name, ok=False, detail=f"no answer within {limit:g} s")
+    except (_Ill, KefuError, KnowledgeError) as error:
+        return Finding(name=name, ok=False, detail=" ".join(str(error).split()))
+    except Exception as error:  # noqa: BLE001 - a part that fails in a new way is a finding, not the doctor's end
+        return Finding(name=name, ok=False, detail=f"fails with {type(error).__name__}")
+
+
+def _database(settings: Settings) -> str:
+    from sqlalchemy import make_url
+
+    from bot.history import schema
+    from bot.history.database import create_sync_engine, sqlite_path, sqlite_version
+
+    url = settings.database.url
+    path = sqlite_path(url)
+    if path is None:
+        if problems := schema.check(url):
+            raise _Ill("; ".join(problems))
+        return f"{make_url(url).render_as_string(hide_password=True)}, up to date"
+    free = _writable_space(path)
+    if not path.exists():
+        return f"{path} will be made by the first start; SQLite {sqlite_version()}; {free}"
+    if problems := schema.check(url):
+        raise _Ill("; ".join(problems))
+    engine = create_sync_engine(url, readers=1)
+    try:
+        with engine.connect() as connection:
+            journal = connection.exec_driver_sql("PRAGMA journal_mode").scalar_one()
+    finally:
+        engine.dispose()
+    if journal != "wal":
+        raise _Ill(f"{path} is in journal mode {journal}: is it on a network file system?")
+    return f"{path} is sound and up to date; SQLite {sqlite_version()}, write-ahead log; {free}"
+
+
+def _writable_space(path: Path) -> str:
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    for target in (folder, path) if path.exists() else (folder,):
+        if not os.access(target, os.W_OK):
+            raise _Ill(f"{target} can not be written by this user")
+    free = shutil.disk_usage(folder).free
+    if free < LOW_DISK_BYTES:
+        raise _Ill(f"only {free // 2**20} MB are free on the disk of {folder}")
+    return f"{free / 2**30:.1f} GB free"
+
+
+async def _index(settings: Settings) -> str:
+    from knowledge.config import KnowledgeConfig
+    from knowledge.errors import IndexMissingError
+    from knowledge.service import open_knowledge
+
+    wanted = settings.knowledge
+    config = KnowledgeConfig(uri=wanted.uri, embedder=wanted.embedder, top_k=wanted.top_k)
+    async with open_knowledge(config) as knowledge:
+        try:
+            passages = await knowledge.check()
+        except IndexMissingError:
+            return f"{wanted.uri} is empty: the first start brings a sample; `kefu knowledge sync` brings your own"
+    return f"{wanted.uri}: {passages} passages, embedder {wanted.embedder}"
+
+
+async def _engine(settings: Settings) -> str:
+    if settings.model.backend != "extractive":
+        raise _Ill(f'model.backend: "{settings.model.backend}" is not in this version; use "extractive"')
+    return "extractive: answers in the words of the knowledge, without a model"
+
+
+def _channels(settings: Settings) -> Iterator[tuple[str, Callable[[], Awaitable[str]]]]:
+    """Each channel that is on, with its own check: `adapters.<platform>.checking.check(settings)`, where it has one."""
+    for name, channel in settings.channels.items():
+        if not channel.on:
+            continue
+
+        async def check(name: str = name, channel: object = channel) -> str:
+            module = f"adapters.{name}.checking"
+            if importlib.util.find_spec(module) is None:
+                return "on"
+            return str(await (await asyncio.to_thread(importlib.import_module, module)).check(channel))
+
+        yield name, check
