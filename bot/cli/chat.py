@@ -60,7 +60,11 @@ def chat(
     if question is not None:
         asyncio.run(_once(settings, question, user, names, as_json))
     elif file is not None:
-        asyncio.run(_batch(settings, file))
+        printer = _BatchPrinter(getattr(file, "name", "-"))
+        asyncio.run(_batch(settings, file, printer))
+        printer.close()
+        if printer.problems:
+            sys.exit(1)
     else:
         _converse(settings, user or _login_name(), names)
 
@@ -86,17 +90,13 @@ async def _once(settings: Settings, question: str, user: str | None, collections
         sys.exit(1)
 
 
-async def _batch(settings: Settings, file: BinaryIO) -> None:
+async def _batch(settings: Settings, file: BinaryIO, printer: _BatchPrinter) -> None:
     from adapters.terminal.batch import answer_lines
     from bot.cli.opening import open_terminal
 
     channel = _channel(settings, None)
-    printer = _BatchPrinter(Path(file.name).name if file.name != "<stdin>" else "-")
     async with open_terminal(settings, channel):
         await answer_lines(cast("Iterable[bytes]", file), channel.ask, printer)
-    printer.close()
-    if printer.problems:
-        sys.exit(1)
 
 
 class _BatchPrinter:
@@ -106,7 +106,7 @@ class _BatchPrinter:
         from tqdm import tqdm
 
         self.problems = 0
-        self._name = name
+        self._name = "-" if name == "<stdin>" else Path(name).name
         self._bar = tqdm(unit=" answers", disable=not sys.stderr.isatty() or sys.stdout.isatty())
 
     def __call__(self, result: Result) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from bot.cli.common import Operator, json_option, print_json
+from bot.cli.common import Operator, configure_logging, json_option, print_json
 
 
 @click.group(short_help="Upgrade and check the database.")
@@ -18,7 +18,9 @@ def upgrade(operator: Operator) -> None:
     """Bring the database to this version; a SQLite file is copied beside itself first."""
     from bot.history import schema
 
-    before = schema.upgrade(operator.settings().database.url)
+    settings = operator.settings()
+    configure_logging(settings)
+    before = schema.upgrade(settings.database.url)
     click.echo("The database is up to date." if before is None else f"The database was upgraded from {before}.")
 
 
@@ -29,7 +31,9 @@ def check(operator: Operator, as_json: bool) -> None:
     """Compare the database with this version, and look for damage. Changes nothing."""
     from bot.history import schema
 
-    problems = schema.check(operator.settings().database.url)
+    settings = operator.settings()
+    configure_logging(settings, quiet=True)
+    problems = schema.check(settings.database.url)
     if as_json:
         print_json({"ok": not problems, "problems": problems})
     else:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from bot.cli.common import Operator, json_option, print_json
+from bot.cli.common import Operator, configure_logging, json_option, print_json
 
 if TYPE_CHECKING:  # the store imports the database's libraries: not for `kefu deliveries --help`
     from bot.history.store import Store
@@ -88,6 +88,7 @@ def _say(delivery_id: int, state: str, sentence: str, as_json: bool) -> None:
 
 def _at_store(operator: Operator, work: Callable[[Store], Awaitable[T]]) -> T:
     settings = operator.settings()
+    configure_logging(settings, quiet=True)
 
     async def run() -> T:
         from bot.cli.opening import open_desk

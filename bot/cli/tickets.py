@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from bot.cli.common import Operator, json_option, print_json
+from bot.cli.common import Operator, configure_logging, json_option, print_json
 
 if TYPE_CHECKING:  # the desk imports the database's libraries: not for `kefu tickets --help`
     from bot.messages import Ticket
@@ -140,6 +140,7 @@ def _show_changed(operator: Operator, change: Callable[[Desk], Awaitable[Ticket]
 
 def _at_desk(operator: Operator, work: Callable[[Desk], Awaitable[T]]) -> T:
     settings = operator.settings()
+    configure_logging(settings, quiet=True)
 
     async def run() -> T:
         from bot.cli.opening import open_desk
