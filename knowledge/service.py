@@ -39,9 +39,14 @@ class Knowledge:
         Raises KnowledgeError; the index is then as it was.
         """
         await asyncio.to_thread(verify_weights, self.embedder.name)
-        sources = [Path(path) for path in paths]
         report = await sync(
-            self._index, self.embedder, sources, collection=collection, rebuild=rebuild, progress=progress
+            self._index,
+            self.embedder,
+            [Path(path) for path in paths],
+            collection=collection,
+            rebuild=rebuild,
+            progress=progress,
+            known=await asyncio.to_thread(load_vectors, self.embedder.name),
         )
         await self.retriever.refresh()
         return report

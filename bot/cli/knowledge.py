@@ -1,0 +1,269 @@
+"""`kefu knowledge`: fill, search and list the company's knowledge."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bot.cli.common import Operator, json_option, print_json
+from knowledge.config import KnowledgeConfig
+from knowledge.errors import KnowledgeError, SourceError
+from knowledge.values import DEFAULT_COLLECTION, Hit, Problem, SyncReport
+
+# Enough that embedding and searching overlap; a batch is read and answered in its order.
+_SEARCHES_AT_ONCE = 8
+_SHOWN_CHARACTERS = 200
+
+
+@click.group()
+def knowledge() -> None:
+    """Fill, search and list the company's knowledge."""
+
+
+@knowledge.command()
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.option("--collection", default=DEFAULT_COLLECTION, show_default=True, metavar="NAME")
+@click.option("--rebuild", is_flag=True, help="Write the whole index anew, with the configured embedder.")
+@json_option
+@click.pass_obj
+def sync(operator: Operator, paths: tuple[str, ...], collection: str, rebuild: bool, as_json: bool) -> int:
+    """Make a collection equal to its source: files and folders of .md, .txt, .csv and .jsonl.
+
+    Unchanged documents are not embedded again, vanished ones are removed. What could not be read is named and
+    the rest goes in; the exit status is then 1.
+    """
+    name = collection.strip()
+    if not name:
+        raise click.BadParameter("is empty", param_hint="--collection")
+    sources = [_source(path) for path in paths]
+    config = _config(operator)
+
+    async def run() -> SyncReport:
+        from knowledge.service import open_knowledge
+
+        async with open_knowledge(config) as opened:
+            with _progress("Embedding") as progress:
+                return await opened.sync(sources, collection=name, rebuild=rebuild, progress=progress)
+
+    report = asyncio.run(run())
+    if as_json:
+        print_json(asdict(report))
+    else:
+        _print_problems(report.problems)
+        click.echo(
+            f"{report.collection}: {report.added} added, {report.changed} changed, {report.removed} removed, "
+            f"{report.unchanged} unchanged ({report.embedded} embedded); version {report.version}"
+        )
+    return 1 if report.problems else 0
+
+
+@knowledge.command()
+@click.argument("text", required=False)
+@click.option("--top-k", type=click.IntRange(1, 100), metavar="N", help="How many passages (default: knowledge.top_k).")
+@click.option("--collection", "collections", multiple=True, metavar="NAME", help="May be given several times.")
+@click.option("--batch", type=click.Path(path_type=Path, allow_dash=True), metavar="FILE.jsonl")
+@json_option
+@click.pass_obj
+def search(
+    operator: Operator,
+    text: str | None,
+    top_k: int | None,
+    collections: tuple[str, ...],
+    batch: Path | None,
+    as_json: bool,
+) -> int:
+    """Search the knowledge, without a model. A batch has lines {"id","text"}, each answered by a line of JSON."""
+    if (text is None) == (batch is None):
+        raise click.UsageError("give either TEXT or --batch FILE.jsonl")
+    config = _config(operator)
+    wanted = collections or (DEFAULT_COLLECTION,)
+    if batch is not None:
+        return asyncio.run(_search_batch(config, batch, wanted, top_k))
+    assert text is not None
+
+    async def run() -> tuple[Hit, ...]:
+        async with _searchable(config, wanted) as find:
+            return await find(text, top_k)
+
+    hits = asyncio.run(run())
+    if as_json:
+        print_json({"hits": [asdict(hit) for hit in hits]})
+    elif not hits:
+        click.echo("nothing found")
+    else:
+        for place, hit in enumerate(hits, start=1):
+            _print_hit(place, hit)
+    return 0
+
+
+@knowledge.command(name="list")
+@json_option
+@click.pass_obj
+def list_collections(operator: Operator, as_json: bool) -> None:
+    """List the collections: documents and passages of each."""
+    config = _config(operator)
+
+    async def run() -> dict[str, Any]:
+        from knowledge.service import open_knowledge
+
+        async with open_knowledge(config) as opened:
+            summaries = await opened.collections()
+            return {
+                "version": opened.retriever.version,
+                "embedder": opened.embedder.name,
+                "collections": [asdict(summary) for summary in summaries],
+            }
+
+    listing = asyncio.run(run())
+    if as_json:
+        print_json(listing)
+        return
+    for summary in listing["collections"]:
+        click.echo(f"{summary['name']}: {summary['documents']} documents, {summary['passages']} passages")
+    if not listing["collections"]:
+        click.echo("nothing is indexed yet; run `kefu knowledge sync PATH`")
+
+
+def _config(operator: Operator) -> KnowledgeConfig:
+    section = operator.settings().knowledge
+    return KnowledgeConfig(uri=section.uri, embedder=section.embedder, top_k=section.top_k)
+
+
+def _source(path: str) -> Path:
+    if "://" in path:
+        scheme = path.partition("://")[0]
+        # The rest may hold a password.
+        raise SourceError(f"{scheme}:// addresses are not read by this version; give files or folders")
+    return Path(path)
+
+
+# --- Searching ----------------------------------------------------------------------------------------
+
+_Find = Callable[[str, int | None], Awaitable[tuple[Hit, ...]]]
+
+
+@asynccontextmanager
+async def _searchable(config: KnowledgeConfig, wanted: Sequence[str]) -> AsyncIterator[_Find]:
+    """A search over an index that has something in every wanted collection."""
+    from knowledge.service import open_knowledge
+
+    async with open_knowledge(config) as opened:
+        await opened.check()
+        missing = set(wanted) - {summary.name for summary in await opened.collections()}
+        if missing:
+            raise KnowledgeError(f"there is no collection {', '.join(map(repr, sorted(missing)))}")
+
+        async def find(text: str, top_k: int | None) -> tuple[Hit, ...]:
+            return await opened.retriever.search(text, collections=wanted, top_k=top_k)
+
+        yield find
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Question:
+    id: Any
+    text: str
+
+
+async def _search_batch(config: KnowledgeConfig, file: Path, wanted: Sequence[str], top_k: int | None) -> int:
+    """Answers every good line in order; names the bad ones. The exit status."""
+    questions: list[_Question] = []
+    problems: list[Problem] = []
+    for item in await asyncio.to_thread(_read_batch, file):
+        if isinstance(item, Problem):
+            problems.append(item)
+        else:
+            questions.append(item)
+    async with _searchable(config, wanted) as find:
+        with _progress("Searching") as progress:
+            for start in range(0, len(questions), _SEARCHES_AT_ONCE):
+                batch = questions[start : start + _SEARCHES_AT_ONCE]
+                found = await asyncio.gather(*(find(question.text, top_k) for question in batch))
+                for question, hits in zip(batch, found, strict=True):
+                    print_json({"id": question.id, "hits": [_batch_hit(hit) for hit in hits]})
+                if progress is not None:
+                    progress(start + len(batch), len(questions))
+    _print_problems(problems)
+    return 1 if problems else 0
+
+
+def _read_batch(file: Path) -> list[_Question | Problem]:
+    name = "standard input" if str(file) == "-" else str(file)
+    try:
+        data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+    except OSError as error:
+        raise SourceError(f"{name}: {error.strerror}") from error
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise SourceError(f"{name}:{line}: is not UTF-8") from error
+    return list(_parse_batch(name, text))
+
+
+def _parse_batch(name: str, text: str) -> Iterator[_Question | Problem]:
+    for line, raw in enumerate(text.split("\n"), start=1):
+        if not raw.strip():
+            continue
+        try:
+            value = json.loads(raw)
+        except (ValueError, RecursionError):
+            yield Problem(path=name, line=line, reason="is not JSON")
+            continue
+        if not isinstance(value, dict) or not isinstance(value.get("text"), str) or "id" not in value:
+            yield Problem(path=name, line=line, reason='is not {"id", "text"}')
+        else:
+            yield _Question(id=value["id"], text=value["text"])
+
+
+def _batch_hit(hit: Hit) -> dict[str, Any]:
+    return {
+        "id": hit.id,
+        "document": hit.document,
+        "collection": hit.collection,
+        "title": hit.title,
+        "text": hit.text,
+        "url": hit.url,
+        "score": hit.score,
+    }
+
+
+# --- Printing -----------------------------------------------------------------------------------------
+
+
+def _print_hit(place: int, hit: Hit) -> None:
+    click.echo(f"{place:2}. {hit.score:.2f}  {hit.title}  [{hit.id}]")
+    text = " ".join(hit.text.split())
+    click.echo(f"    {text[:_SHOWN_CHARACTERS]}{'…' if len(text) > _SHOWN_CHARACTERS else ''}")
+    if hit.url:
+        click.echo(f"    {hit.url}")
+
+
+def _print_problems(problems: Sequence[Problem]) -> None:
+    for problem in problems:
+        click.echo(str(problem), err=True)
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Callable[[int, int], None] | None]:
+    """A bar on the terminal, drawn at the first step; nothing where nobody looks."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from tqdm import tqdm
+
+    with tqdm(desc=what, unit=" passages", leave=False, delay=0.3) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield show
