@@ -21,6 +21,7 @@ from adapters.rendering.telegram import Entity
 from adapters.telegram.addressing import Me
 from adapters.telegram.phrases import COMMANDS
 from adapters.telegram.replies import Keyboard
+from adapters.telegram.timing import Timing
 from adapters.telegram.updates import ALLOWED_UPDATES
 from adapters.telegram.wire import NoAnswer, NotReached, PollTransport, Refused, Transport
 from bot.messages import Language
@@ -38,12 +39,16 @@ BATCH = 100
 class Api:
     """One bot's access to its Bot API server."""
 
-    def __init__(self, token: str, api_url: str, *, poll_seconds: float, poll_patience: float) -> None:
-        """A poll without news is answered after `poll_seconds`, and given up `poll_patience` later."""
-        self._poll_seconds = poll_seconds
+    def __init__(self, token: str, api_url: str, timing: Timing) -> None:
+        self._poll_seconds = timing.poll
         tls = api_url.startswith("https:")
-        self._polls = PollTransport(tls=tls, total=poll_seconds + poll_patience, read=poll_patience)
-        self._bot = Bot(token, base_url=f"{api_url}/bot", request=Transport(tls=tls), get_updates_request=self._polls)
+        self._polls = PollTransport(tls=tls, limit=timing.poll + timing.patience)
+        self._bot = Bot(
+            token,
+            base_url=f"{api_url}/bot",
+            request=Transport(tls=tls, limit=timing.answer),
+            get_updates_request=self._polls,
+        )
 
     async def close(self) -> None:
         """Ends every connection. The next call would fail."""

@@ -8,11 +8,12 @@ import logging
 from adapters.telegram.api import Api
 from adapters.telegram.channel import Presses, TelegramChannel
 from adapters.telegram.pacing import Pacer
-from adapters.telegram.polling import Poller, Timing
+from adapters.telegram.polling import Poller
 from adapters.telegram.reading import Reader
 from adapters.telegram.sending import Sender
 from adapters.telegram.settings import ChannelSettings
 from adapters.telegram.standing import Standing
+from adapters.telegram.timing import Timing
 from adapters.telegram.webhook import Webhook
 from bot.ports import HttpChannel, Sleep, Surroundings
 
@@ -29,7 +30,7 @@ def build(
     timing = timing or Timing()
     clock = surroundings.clock
     token = settings.token.get_secret_value()
-    api = Api(token, settings.api_url, poll_seconds=timing.poll, poll_patience=timing.patience)
+    api = Api(token, settings.api_url, timing)
     standing = Standing(clock)
     reader = Reader(collections=settings.collections, now=clock.now)
     presses = Presses()

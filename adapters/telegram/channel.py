@@ -12,10 +12,11 @@ from telegram.error import TelegramError
 from adapters.telegram import phrases
 from adapters.telegram.api import Api
 from adapters.telegram.parsing import PLATFORM, Press
-from adapters.telegram.polling import Backoff, Poller, Timing
+from adapters.telegram.polling import Poller
 from adapters.telegram.replies import Forms, render
 from adapters.telegram.sending import Sender
 from adapters.telegram.standing import Standing
+from adapters.telegram.timing import Backoff, Timing
 from adapters.telegram.webhook import Webhook
 from adapters.telegram.wire import Refused
 from bot.messages import ConversationRef, Reply

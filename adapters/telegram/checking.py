@@ -6,6 +6,7 @@ from telegram.error import TelegramError
 
 from adapters.telegram.api import Api
 from adapters.telegram.settings import ChannelSettings
+from adapters.telegram.timing import Timing
 from adapters.telegram.wire import NoAnswer, NotReached, Refused
 from bot.errors import CredentialsRefused, KefuError
 
@@ -16,7 +17,7 @@ async def check(settings: ChannelSettings) -> str:
     :raises CredentialsRefused: Telegram does not know the token.
     :raises KefuError: it can not be asked now; the text says why.
     """
-    api = Api(settings.token.get_secret_value(), settings.api_url, poll_seconds=0, poll_patience=1)
+    api = Api(settings.token.get_secret_value(), settings.api_url, Timing(answer=10.0))
     try:
         me = await api.me()
     except Refused as refused:

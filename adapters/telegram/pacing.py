@@ -24,8 +24,8 @@ class Rate:
     spare: float
 
 
-# Telegram's FAQ and telegram.constants.FloodLimit.
-OVERALL = Rate(per_second=30.0, burst=30.0, spare=10.0)
+# Telegram's FAQ and telegram.constants.FloodLimit. 5 at once and 25 more in the next second: never more than 30 in any.
+OVERALL = Rate(per_second=25.0, burst=5.0, spare=2.0)
 PRIVATE = Rate(per_second=1.0, burst=2.0, spare=1.0)
 # 5 at once and 15 more in the next 60 seconds: never more than 20 a minute.
 GROUP = Rate(per_second=15 / 60, burst=5.0, spare=2.0)
@@ -64,11 +64,15 @@ class _Bucket:
 class Pacer:
     """Says when a message may leave. One for the whole bot."""
 
-    def __init__(self, clock: Clock, sleep: Sleep, *, patience: float = 3.0) -> None:
+    def __init__(
+        self, clock: Clock, sleep: Sleep, *, chat_patience: float = 3.0, overall_patience: float = 30.0
+    ) -> None:
+        """A final message waits here for `chat_patience` seconds at most for the sake of its own chat, since it takes
+        up a place that other chats could use, and for `overall_patience` when there are too many of them."""
         self._clock = clock
         self._sleep = sleep
-        self._patience = patience
-        """Seconds a final message waits here; a longer wait is the delivery queue's business."""
+        self._chat_patience = chat_patience
+        self._overall_patience = overall_patience
         self._overall = _Bucket(OVERALL, clock.monotonic())
         self._chats: OrderedDict[str, _Bucket] = OrderedDict()
 
@@ -79,8 +83,9 @@ class Pacer:
         """
         now = self._clock.monotonic()
         bucket = self._bucket(chat, group, now)
-        delay = max(bucket.delay(now), self._overall.delay(now))
-        if delay > self._patience:
+        for_chat, for_all = bucket.delay(now), self._overall.delay(now)
+        delay = max(for_chat, for_all)
+        if for_chat > self._chat_patience or for_all > self._overall_patience:
             raise NotSent("this chat has to wait for its turn", retry_after=delay)
         bucket.take()
         self._overall.take()

@@ -14,10 +14,10 @@ from telegram.error import TelegramError
 
 from adapters.telegram.api import Api
 from adapters.telegram.parsing import Press
-from adapters.telegram.polling import Backoff, Timing
 from adapters.telegram.reading import Reader
 from adapters.telegram.settings import WEBHOOK_PATH
 from adapters.telegram.standing import Standing
+from adapters.telegram.timing import Backoff, Timing
 from adapters.telegram.wire import Refused
 from bot.errors import StoreUnavailable
 from bot.ports import Intake, Sleep

@@ -18,9 +18,6 @@ from telegram.error import NetworkError, TelegramError
 from telegram.request import HTTPXRequest
 
 CONNECT_TIMEOUT = 5.0
-READ_TIMEOUT = 10.0
-TOTAL_TIMEOUT = 20.0
-"""Seconds from the beginning of a request to the last byte of its answer."""
 CONNECTIONS = 64
 _MAX_PATIENCE = 3600.0
 """Seconds. A longer `retry_after` is taken as this; asking again then costs one call."""
@@ -54,26 +51,24 @@ class Refused(TelegramError):
 
 
 class Transport(HTTPXRequest):
-    """One pool of connections. `total` is the limit of a whole request, in seconds."""
+    """One pool of connections. `limit`: seconds from the beginning of a request to the last byte of its answer."""
 
-    def __init__(
-        self, *, tls: bool, total: float = TOTAL_TIMEOUT, read: float = READ_TIMEOUT, connections: int = CONNECTIONS
-    ) -> None:
+    def __init__(self, *, tls: bool, limit: float, connections: int = CONNECTIONS) -> None:
         super().__init__(
             connection_pool_size=connections,
             connect_timeout=CONNECT_TIMEOUT,
-            read_timeout=read,
-            write_timeout=READ_TIMEOUT,
+            read_timeout=limit,
+            write_timeout=limit,
             pool_timeout=CONNECT_TIMEOUT,
             # A server of one's own without TLS needs no certificates; reading them takes a tenth of a second.
             httpx_kwargs=None if tls else {"verify": False},
         )
-        self._total = total
+        self._limit = limit
 
     async def do_request(self, *args: Any, **kwargs: Any) -> tuple[int, bytes]:
         failure: TelegramError
         try:
-            async with asyncio.timeout(self._total):
+            async with asyncio.timeout(self._limit):
                 code, payload = await super().do_request(*args, **kwargs)
         except TimeoutError:
             failure = NoAnswer("no answer in time")
@@ -104,8 +99,8 @@ class PollTransport(Transport):
     It is handed an empty batch; `take` gives the true one.
     """
 
-    def __init__(self, *, tls: bool, total: float, read: float) -> None:
-        super().__init__(tls=tls, total=total, read=read, connections=2)
+    def __init__(self, *, tls: bool, limit: float) -> None:
+        super().__init__(tls=tls, limit=limit, connections=2)
         self._batch: list[Any] = []
 
     async def do_request(self, *args: Any, **kwargs: Any) -> tuple[int, bytes]:

@@ -11,8 +11,8 @@ import pytest
 
 from adapters.telegram.build import build
 from adapters.telegram.channel import TelegramChannel
-from adapters.telegram.polling import Timing
 from adapters.telegram.settings import ChannelSettings
+from adapters.telegram.timing import Timing
 from bot.messages import ConversationRef
 from bot.ports import HttpChannel
 from tests.adapters.telegram.doubles import TOKEN, MemoryIntake, surroundings

@@ -18,7 +18,7 @@ def clock() -> HandClock:
 
 @pytest.fixture
 def pacer(clock: HandClock) -> Pacer:
-    return Pacer(clock, clock.sleep, patience=3.0)
+    return Pacer(clock, clock.sleep)
 
 
 async def test_a_private_chat_gets_about_one_message_a_second(pacer: Pacer, clock: HandClock) -> None:
@@ -29,7 +29,7 @@ async def test_a_private_chat_gets_about_one_message_a_second(pacer: Pacer, cloc
 
 
 async def test_a_group_never_gets_more_than_twenty_in_any_minute(clock: HandClock) -> None:
-    pacer = Pacer(clock, clock.sleep, patience=60.0)
+    pacer = Pacer(clock, clock.sleep, chat_patience=60.0)
     times = []
     for _ in range(60):
         await pacer.turn("-5", group=True)
@@ -38,12 +38,13 @@ async def test_a_group_never_gets_more_than_twenty_in_any_minute(clock: HandCloc
 
 
 async def test_all_chats_together_get_thirty_a_second(clock: HandClock) -> None:
-    pacer = Pacer(clock, clock.sleep, patience=60.0)
+    pacer = Pacer(clock, clock.sleep, chat_patience=60.0)
     times = []
     for number in range(150):
         await pacer.turn(str(number), group=False)
         times.append(clock.at)
-    assert times[-1] - times[0] == pytest.approx((150 - 30) / 30)
+    assert all(later - earlier >= 1.0 for earlier, later in zip(times, times[30:], strict=False))
+    assert times[-1] - times[0] < 6.0
 
 
 async def test_a_long_wait_is_handed_back_with_its_length(pacer: Pacer, clock: HandClock) -> None:
@@ -91,7 +92,7 @@ async def test_snapshots_leave_room_for_final_messages(pacer: Pacer, clock: Hand
 
 async def test_snapshots_of_many_chats_leave_room_for_a_final_one(pacer: Pacer, clock: HandClock) -> None:
     shown = sum(pacer.take_spare(str(number), group=False, counts=False) for number in range(100))
-    assert 10 <= shown < 30
+    assert 1 <= shown < 30
     await pacer.turn("7", group=False)
     assert clock.slept == []
 

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 import structlog
 
-from adapters.telegram.polling import Timing
+from adapters.telegram.timing import Timing
 from bot.messages import MessageKind
 from tests.adapters.telegram.conftest import Build, Running
 from tests.adapters.telegram.doubles import BOT_ID, TOKEN, MemoryIntake
