@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from functools import cache
+from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, bindparam, func, insert, select, tuple_, update
+from sqlalchemy import Connection, Insert, Table, bindparam, func, insert, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bot.history.codec import conversation_to_columns, reply_to_json
@@ -36,6 +37,8 @@ from bot.messages import (
     Reply,
     Sender,
 )
+
+Row: TypeAlias = dict[str, Any]
 
 UNSEEN_EDIT_AGE = timedelta(minutes=10)
 """An edit of a message that was never seen is answered as new if the message is this young: it overtook it."""
@@ -86,7 +89,7 @@ def store(
     if cursor is not None:
         platform, account, value = cursor
         row = {"platform": platform, "account": account, "value": value, "updated_at": now}
-        upsert(connection, cursors, row, ["platform", "account"], ["value", "updated_at"])
+        upsert(connection, cursors, row, "platform account", "value updated_at")
     return result
 
 
@@ -96,17 +99,21 @@ def read_cursor(connection: Connection, platform: str, account: str) -> str | No
     return value
 
 
-def upsert(connection: Connection, table: Any, row: dict[str, Any], keys: list[str], changes: list[str]) -> None:
-    """INSERT … ON CONFLICT: updates the named columns, or nothing when there are none to change."""
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    statement: Any = dialect.insert(table).values({name: bindparam(name) for name in row})
-    if changes:
-        statement = statement.on_conflict_do_update(
-            index_elements=keys, set_={name: statement.excluded[name] for name in changes}
-        )
-    else:
-        statement = statement.on_conflict_do_nothing(index_elements=keys)
-    connection.execute(statement, row)
+def upsert(connection: Connection, table: Table, rows: Row | list[Row], keys: str, changes: str = "") -> None:
+    """INSERT … ON CONFLICT (keys) DO UPDATE the changes, or NOTHING. Names are separated by spaces; rows are alike."""
+    columns = " ".join(rows[0] if isinstance(rows, list) else rows)
+    connection.execute(_upsert(connection.dialect.name, table, columns, keys, changes), rows)
+
+
+@cache
+def _upsert(dialect: str, table: Table, columns: str, keys: str, changes: str) -> Insert:
+    # Statements of the hot path are built once: building costs SQLAlchemy more than running them.
+    build = sqlite.insert if dialect == "sqlite" else postgresql.insert
+    statement = build(table).values({name: bindparam(name) for name in columns.split()})
+    if not changes:
+        return statement.on_conflict_do_nothing(index_elements=keys.split())
+    excluded = {name: statement.excluded[name] for name in changes.split()}
+    return statement.on_conflict_do_update(index_elements=keys.split(), set_=excluded)
 
 
 def conversation_id(connection: Connection, ref: ConversationRef, now: datetime) -> int:
@@ -154,23 +161,35 @@ def _store_one(connection: Connection, admission: Admission, known: Known, now: 
     return Stored(receipt=Receipt(status=ReceiptStatus.DONE), conversation_id=conversation)
 
 
+_FIRST_COPY = select(inbound_keys.c.inbound_id).where(
+    inbound_keys.c.platform == bindparam("platform"),
+    inbound_keys.c.account == bindparam("account"),
+    inbound_keys.c.key.in_(bindparam("keys", expanding=True)),
+)
+
+
 def _first_copy(connection: Connection, message: IncomingMessage) -> tuple[int | None, bool]:
     """(row of the first copy, whether there is one). A message without a row (feedback) has been seen all the same."""
     ref = message.conversation
-    statement = select(inbound_keys.c.inbound_id).where(
-        inbound_keys.c.platform == ref.platform,
-        inbound_keys.c.account == ref.account,
-        inbound_keys.c.key.in_(message.keys),
-    )
-    rows = connection.execute(statement).scalars().all()
+    keys = list(message.keys)
+    if message.message_id and message.kind is not MessageKind.EDIT:
+        keys.append(_overtaken_key(message))
+    found = connection.execute(_FIRST_COPY, {"platform": ref.platform, "account": ref.account, "keys": keys})
+    rows = found.scalars().all()
     return next((row for row in rows if row is not None), None), bool(rows)
 
 
-def _add_keys(connection: Connection, message: IncomingMessage, row: int | None, now: datetime) -> None:
+def _overtaken_key(message: IncomingMessage) -> str:
+    """Under this key stands an edit that came before its message; the message itself is then a second copy."""
     ref = message.conversation
-    for key in message.keys:
-        values = {"platform": ref.platform, "account": ref.account, "key": key, "inbound_id": row, "created_at": now}
-        upsert(connection, inbound_keys, values, ["platform", "account", "key"], [])
+    return f"edited:{ref.channel}:{ref.thread}:{message.message_id}"
+
+
+def _add_keys(connection: Connection, message: IncomingMessage, row: int | None, now: datetime, *more: str) -> None:
+    ref = message.conversation
+    common = {"platform": ref.platform, "account": ref.account, "inbound_id": row, "created_at": now}
+    rows = [common | {"key": key} for key in dict.fromkeys((*message.keys, *more))]
+    upsert(connection, inbound_keys, rows, "platform account key")
 
 
 def _meet(connection: Connection, sender: Sender, now: datetime) -> None:
@@ -181,15 +200,11 @@ def _meet(connection: Connection, sender: Sender, now: datetime) -> None:
         "language": sender.language,
         "created_at": now,
     }
-    upsert(connection, people, row, ["id"], ["name", "language"])
+    upsert(connection, people, row, "id", "name language")
 
 
 def _keep(connection: Connection, admission: Admission, conversation: int, now: datetime) -> Stored:
     message = admission.message
-    if message.message_id and (overtaken := _by_message_id(connection, message, conversation)) is not None:
-        _add_keys(connection, message, overtaken.id, now)  # its own edit came first and stands for it
-        receipt = Receipt(status=ReceiptStatus.DUPLICATE, inbound_id=overtaken.id)
-        return Stored(receipt=receipt, conversation_id=conversation)
     row_id = _insert(connection, message, conversation, "shed" if admission.shed else "waiting", now)
     _add_keys(connection, message, row_id, now)
     if not admission.shed:
@@ -201,10 +216,14 @@ def _keep(connection: Connection, admission: Admission, conversation: int, now: 
     return Stored(receipt=Receipt(status=ReceiptStatus.SHED, inbound_id=row_id), conversation_id=conversation)
 
 
+_INSERT = insert(inbound).returning(inbound.c.id)
+# Without an order of the platform's own, arrival counts; ids grow with it.
+_ARRIVAL = select(func.coalesce(func.max(inbound.c.id), 0) + 1).scalar_subquery()
+_INSERT_AS_IT_ARRIVES = insert(inbound).values(sequence=_ARRIVAL).returning(inbound.c.id)
+
+
 def _insert(connection: Connection, message: IncomingMessage, conversation: int, state: str, now: datetime) -> int:
-    # Without an order of the platform's own, arrival counts; ids grow with it.
-    arrival = select(func.coalesce(func.max(inbound.c.id), 0) + 1).scalar_subquery()
-    row: dict[str, Any] = {
+    row: Row = {
         "conversation_id": conversation,
         "person_id": message.sender.id,
         "kind": message.kind.value,
@@ -215,11 +234,9 @@ def _insert(connection: Connection, message: IncomingMessage, conversation: int,
         "sent_at": message.sent_at,
         "received_at": now,
     }
-    if message.sequence is None:
-        statement = insert(inbound).values(sequence=arrival).returning(inbound.c.id)
-    else:
+    if message.sequence is not None:
         row["sequence"] = message.sequence
-        statement = insert(inbound).returning(inbound.c.id)
+    statement = _INSERT_AS_IT_ARRIVES if message.sequence is None else _INSERT
     row_id: int = connection.execute(statement, row).scalar_one()
     return row_id
 
@@ -297,7 +314,7 @@ def _edit(connection: Connection, message: IncomingMessage, conversation: int, n
     if original is None:
         if message.direct and message.text and now - message.sent_at < UNSEEN_EDIT_AGE:
             row_id = _insert(connection, replace(message, kind=MessageKind.TEXT), conversation, "waiting", now)
-            _add_keys(connection, message, row_id, now)
+            _add_keys(connection, message, row_id, now, _overtaken_key(message))
             receipt = Receipt(status=ReceiptStatus.ACCEPTED, inbound_id=row_id)
             return Stored(receipt=receipt, conversation_id=conversation)
         _add_keys(connection, message, None, now)
@@ -332,7 +349,7 @@ def _rate(connection: Connection, message: IncomingMessage, conversation: int, n
 def record_rating(connection: Connection, turn_id: str, person: str, rating: str, comment: str, now: datetime) -> None:
     """One judgement a person and answer; the last one counts."""
     row = {"turn_id": turn_id, "person_id": person, "rating": rating, "comment": comment, "at": now}
-    upsert(connection, feedback, row, ["turn_id", "person_id"], ["rating", "comment", "at"])
+    upsert(connection, feedback, row, "turn_id person_id", "rating comment at")
 
 
 def _close(connection: Connection, message: IncomingMessage) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, func, select, update
 
 from bot.history.codec import reply_from_json
 from bot.history.tables import conversations, deliveries, ticket_events
@@ -68,10 +68,14 @@ def first_open(connection: Connection, conversation: int) -> Delivery | None:
     )
 
 
+# Built once, like the statements of `bot.history.turns`.
+_MARK = update(deliveries).where(deliveries.c.id == bindparam("delivery"))
+
+
 def begin_sending(connection: Connection, delivery_id: int, attempts: int, now: datetime) -> None:
     """Written before the call: after a crash it says that a send may have been under way."""
     row = {"state": "sending", "attempts": attempts, "updated_at": now}
-    connection.execute(update(deliveries).where(deliveries.c.id == delivery_id), row)
+    connection.execute(_MARK, row | {"delivery": delivery_id})
 
 
 def part_sent(
@@ -86,7 +90,7 @@ def part_sent(
         "updated_at": now,
         "error": "",
     }
-    connection.execute(update(deliveries).where(deliveries.c.id == delivery_id), row)
+    connection.execute(_MARK, row | {"delivery": delivery_id})
 
 
 def wait_again(
@@ -94,14 +98,13 @@ def wait_again(
 ) -> None:
     """It goes out again later, from its first part that has not arrived."""
     row = {"state": "waiting", "attempts": attempts, "parts_sent": parts_sent, "error": error, "updated_at": now}
-    connection.execute(update(deliveries).where(deliveries.c.id == delivery_id), row)
+    connection.execute(_MARK, row | {"delivery": delivery_id})
 
 
 def give_up(connection: Connection, delivery_id: int, state: str, error: str, now: datetime) -> None:
     """`unknown` or `failed`: from here on it is the operators' (and its ticket says so, if it has one)."""
     row = {"state": state, "error": error, "updated_at": now}
-    changed = update(deliveries).where(deliveries.c.id == delivery_id)
-    connection.execute(changed, row)
+    connection.execute(_MARK, row | {"delivery": delivery_id})
     number = connection.execute(select(deliveries.c.ticket).where(deliveries.c.id == delivery_id)).scalar()
     if number:
         event = {"ticket": number, "kind": "delivery", "author": "", "text": f"{state}: {error}", "at": now}

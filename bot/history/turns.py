@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, exists, func, insert, select, update
 
 from bot.history.codec import reply_to_json, state_from_json, state_to_json
 from bot.history.inbound import BOT_RANK, CUSTOMER_RANK, FUNCTION_RANK, conversation_id, upsert
@@ -23,6 +23,7 @@ from bot.messages import (
     BotSaid,
     ConversationRef,
     CustomerSaid,
+    DialogueState,
     ForgetHistory,
     FunctionReturned,
     HistoryEntry,
@@ -93,6 +94,48 @@ class Finished:
     """There are deliveries that this turn did not start itself (a notice, a reply behind another)."""
 
 
+# Statements of the hot path are built once: building costs SQLAlchemy more than running them.
+_CONVERSATION = (
+    select(conversations, turns.c.id.label("turn_id"), turns.c.attempts, turns.c.stop_requested, turns.c.started_at)
+    .outerjoin(turns, (turns.c.conversation_id == conversations.c.id) & (turns.c.state == "running"))
+    .where(conversations.c.id == bindparam("conversation"))
+)
+_MESSAGES = (
+    select(inbound, people.c.name, people.c.language, participants.c.state.label("dialogue"))
+    .add_columns(participants.c.forgotten_through)
+    .join(people, people.c.id == inbound.c.person_id)
+    .outerjoin(
+        participants,
+        (participants.c.conversation_id == inbound.c.conversation_id)
+        & (participants.c.person_id == inbound.c.person_id),
+    )
+    .order_by(inbound.c.sequence, inbound.c.id)
+    .limit(MESSAGES_A_TURN)
+)
+_WAITING = _MESSAGES.where(inbound.c.conversation_id == bindparam("conversation"), inbound.c.state == "waiting")
+_OF_TURN = _MESSAGES.where(inbound.c.turn_id == bindparam("turn"))
+_COUNT_ATTEMPT = update(turns).where(turns.c.id == bindparam("turn")).values(attempts=bindparam("count"))
+_INSERT_TURN = insert(turns)
+_TAKE = (
+    update(inbound)
+    .where(inbound.c.id.in_(bindparam("ids", expanding=True)))
+    .values(state="working", turn_id=bindparam("turn"))
+)
+_SPENT = select(func.sum(turns.c.tokens)).where(
+    turns.c.person_id == bindparam("person"), turns.c.started_at >= bindparam("today")
+)
+_HISTORY = (
+    select(history.c.role, history.c.name, history.c.outcome, history.c.text, history.c.at)
+    .where(
+        history.c.conversation_id == bindparam("conversation"),
+        history.c.person_id == bindparam("person"),
+        history.c.id > bindparam("after"),
+    )
+    .order_by(history.c.sequence.desc(), history.c.rank.desc(), history.c.id.desc())
+    .limit(bindparam("most"))
+)
+
+
 def begin(
     connection: Connection,
     conversation: int,
@@ -107,38 +150,23 @@ def begin(
     :param turn_id: for a new turn.
     :param again: the same process runs the turn again because a message was edited; that is no new attempt.
     """
-    running = connection.execute(
-        select(turns.c.id, turns.c.attempts, turns.c.stop_requested, turns.c.started_at).where(
-            turns.c.conversation_id == conversation, turns.c.state == "running"
-        )
-    ).first()
-    if running is not None:
-        attempt = running.attempts if again else running.attempts + 1
-        rows = _messages(connection, inbound.c.turn_id == running.id)
-        more_waiting = True
-        turn_id, started_at = running.id, running.started_at
-        if not again:
-            connection.execute(update(turns).where(turns.c.id == turn_id), {"attempts": attempt})
-    else:
-        waiting = _messages(connection, inbound.c.conversation_id == conversation, inbound.c.state == "waiting")
-        rows = _answered_together(waiting)
-        if not rows:
-            return None
-        more_waiting = len(waiting) > len(rows) or len(waiting) == MESSAGES_A_TURN
-        attempt, started_at = 1, now
-        _insert_turn(connection, turn_id, conversation, rows, now)
-    return _begun(connection, conversation, limits, turn_id, rows, attempt, started_at, now, running, more_waiting)
-
-
-def _messages(connection: Connection, *conditions: Any) -> Sequence[Row[Any]]:
-    statement = (
-        select(inbound, people.c.name, people.c.language)
-        .join(people, people.c.id == inbound.c.person_id)
-        .where(*conditions)
-        .order_by(inbound.c.sequence, inbound.c.id)
-        .limit(MESSAGES_A_TURN)
-    )
-    return connection.execute(statement).all()
+    place = connection.execute(_CONVERSATION, {"conversation": conversation}).first()
+    if place is None:
+        return None
+    if place.turn_id is not None:
+        attempt = place.attempts if again else place.attempts + 1
+        rows = connection.execute(_OF_TURN, {"turn": place.turn_id}).all()
+        connection.execute(_COUNT_ATTEMPT, {"turn": place.turn_id, "count": attempt})
+        return _begun(connection, place, limits, rows, now, attempt=attempt, more_waiting=True)
+    waiting = connection.execute(_WAITING, {"conversation": conversation}).all()
+    rows = _answered_together(waiting)
+    if not rows:
+        return None
+    turn = {"id": turn_id, "conversation_id": conversation, "person_id": rows[0].person_id, "state": "running"}
+    connection.execute(_INSERT_TURN, turn | {"started_at": now})
+    connection.execute(_TAKE, {"ids": [row.id for row in rows], "turn": turn_id})
+    more_waiting = len(waiting) > len(rows) or len(waiting) == MESSAGES_A_TURN
+    return _begun(connection, place, limits, rows, now, attempt=1, more_waiting=more_waiting, turn_id=turn_id)
 
 
 def _answered_together(waiting: Sequence[Row[Any]]) -> Sequence[Row[Any]]:
@@ -154,59 +182,38 @@ def _answered_together(waiting: Sequence[Row[Any]]) -> Sequence[Row[Any]]:
     return waiting[:count]
 
 
-def _insert_turn(
-    connection: Connection, turn_id: str, conversation: int, rows: Sequence[Row[Any]], now: datetime
-) -> None:
-    row = {"id": turn_id, "conversation_id": conversation, "person_id": rows[0].person_id, "state": "running"}
-    connection.execute(insert(turns), row | {"started_at": now})
-    ids = [row.id for row in rows]
-    connection.execute(update(inbound).where(inbound.c.id.in_(ids)), {"state": "working", "turn_id": turn_id})
-
-
 def _begun(
     connection: Connection,
-    conversation: int,
+    place: Row[Any],
     limits: Limits,
-    turn_id: str,
     rows: Sequence[Row[Any]],
-    attempt: int,
-    started_at: datetime,
     now: datetime,
-    running: Any,
+    *,
+    attempt: int,
     more_waiting: bool,
+    turn_id: str | None = None,
 ) -> Begun:
-    ref_row = connection.execute(select(conversations).where(conversations.c.id == conversation)).one()
-    ref = ConversationRef(
-        platform=ref_row.platform, account=ref_row.account, channel=ref_row.channel, thread=ref_row.thread
-    )
+    ref = ConversationRef(platform=place.platform, account=place.account, channel=place.channel, thread=place.thread)
     first = rows[0]
     person = Sender(id=first.person_id, name=first.name, language=first.language)
-    there = (participants.c.conversation_id == conversation, participants.c.person_id == person.id)
-    state = connection.execute(select(participants.c.state, participants.c.forgotten_through).where(*there)).first()
-    entries = load_history(
-        connection,
-        conversation,
-        person.id,
-        after=state.forgotten_through if state else 0,
-        limit=limits.history_turns * ENTRIES_A_TURN,
-    )
+    most = limits.history_turns * ENTRIES_A_TURN
     turn = Turn(
-        id=turn_id,
+        id=turn_id or place.turn_id,
         conversation=ref,
         sender=person,
         messages=tuple(_message(row, ref, person) for row in rows),
-        history=entries,
-        state=state_from_json(state.state if state else None),
+        history=load_history(connection, place.id, person.id, after=first.forgotten_through or 0, limit=most),
+        state=state_from_json(first.dialogue),
         attempt=attempt,
-        started_at=started_at,
+        started_at=now if turn_id else place.started_at,
         late=now - first.sent_at > LATE,
     )
     return Begun(
         turn=turn,
-        conversation_id=conversation,
+        conversation_id=place.id,
         inbound_ids=tuple(row.id for row in rows),
         sequence=rows[-1].sequence,
-        stop_requested=running is not None and running.stop_requested == 1,
+        stop_requested=place.stop_requested == 1,
         over_budget=_over_budget(connection, person.id, limits.tokens_per_day, now),
         more_waiting=more_waiting,
     )
@@ -235,21 +242,15 @@ def _over_budget(connection: Connection, person: str, tokens_per_day: int, now: 
     if not tokens_per_day:
         return False
     today = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    spent = select(func.sum(turns.c.tokens)).where(turns.c.person_id == person, turns.c.started_at >= today)
-    return (connection.execute(spent).scalar() or 0) >= tokens_per_day
+    return (connection.execute(_SPENT, {"person": person, "today": today}).scalar() or 0) >= tokens_per_day
 
 
 def load_history(
     connection: Connection, conversation: int, person: str, *, after: int, limit: int
 ) -> tuple[HistoryEntry, ...]:
     """The last entries of one person's dialogue, in the platform's order, question before answer."""
-    statement = (
-        select(history.c.role, history.c.name, history.c.outcome, history.c.text, history.c.at)
-        .where(history.c.conversation_id == conversation, history.c.person_id == person, history.c.id > after)
-        .order_by(history.c.sequence.desc(), history.c.rank.desc(), history.c.id.desc())
-        .limit(limit)
-    )
-    return tuple(_entry(row) for row in reversed(connection.execute(statement).all()))
+    given = {"conversation": conversation, "person": person, "after": after, "most": limit}
+    return tuple(_entry(row) for row in reversed(connection.execute(_HISTORY, given).all()))
 
 
 def _entry(row: Row[Any]) -> HistoryEntry:
@@ -262,6 +263,32 @@ def _entry(row: Row[Any]) -> HistoryEntry:
             return AgentSaid(text=row.text, at=row.at, agent=row.name)
         case _:
             return FunctionReturned(name=row.name, result=row.text, at=row.at)
+
+
+_STANDING = (
+    select(
+        inbound.c.text,
+        turns.c.state,
+        participants.c.state.label("dialogue"),
+        exists()
+        .where(deliveries.c.conversation_id == turns.c.conversation_id, deliveries.c.state.in_(["waiting", "sending"]))
+        .label("behind_others"),
+    )
+    .join(turns, turns.c.id == inbound.c.turn_id)
+    .outerjoin(
+        participants,
+        (participants.c.conversation_id == turns.c.conversation_id) & (participants.c.person_id == turns.c.person_id),
+    )
+    .where(inbound.c.turn_id == bindparam("turn"))
+    .order_by(inbound.c.sequence, inbound.c.id)
+)
+_END_TURN = update(turns).where(turns.c.id == bindparam("turn"))
+_END_MESSAGES = update(inbound).where(inbound.c.turn_id == bindparam("turn"))
+_INSERT_HISTORY = insert(history)
+_NEWEST_ENTRY = select(func.max(history.c.id)).where(
+    history.c.conversation_id == bindparam("conversation"), history.c.person_id == bindparam("person")
+)
+_INSERT_DELIVERY = insert(deliveries).returning(deliveries.c.id)
 
 
 def finish(
@@ -278,29 +305,33 @@ def finish(
     A turn that has ended already (this very work, committed just before its commit was reported lost) stays as it is.
     """
     turn = begun.turn
-    current = connection.execute(select(turns.c.state).where(turns.c.id == turn.id)).scalar_one()
-    if current != "running":
+    standing = connection.execute(_STANDING, {"turn": turn.id}).all()
+    if standing[0].state != "running":
         return Finished(delivery=None, more_waiting=True)
-    words = select(inbound.c.text).where(inbound.c.turn_id == turn.id).order_by(inbound.c.sequence, inbound.c.id)
-    if state == "done" and list(connection.execute(words).scalars()) != [message.text for message in turn.messages]:
+    if state == "done" and [row.text for row in standing] != [message.text for message in turn.messages]:
         return None
     _end_turn(connection, begun, result, state, now)
     _write_history(connection, begun, result, now)
-    for effect in result.effects:
-        match effect:
-            case OpenTicket():
-                insert_ticket(connection, effect, turn.id, begun.conversation_id)
-            case AddToTicket():
-                add_to_ticket(connection, effect, turn.sender.id, turn.id, now)
-            case ForgetHistory():
-                pass  # below, with the state
-    _keep_state(connection, begun, result, now)
+    _apply(connection, begun, result, now)
+    _keep_state(connection, begun, result, state_from_json(standing[0].dialogue), now)
     for address, notice in notices:
         insert_notice(connection, address, notice, turn.id, now)
     delivery = None
     if result.reply is not None:
-        delivery = _insert_delivery(connection, begun, result.reply, placeholder, now)
+        behind_others = bool(standing[0].behind_others)
+        delivery = _insert_delivery(connection, begun, result.reply, placeholder, now, behind_others=behind_others)
     return Finished(delivery=delivery, more_waiting=bool(notices) or (result.reply is not None and delivery is None))
+
+
+def _apply(connection: Connection, begun: Begun, result: TurnResult, now: datetime) -> None:
+    for effect in result.effects:
+        match effect:
+            case OpenTicket():
+                insert_ticket(connection, effect, begun.turn.id, begun.conversation_id)
+            case AddToTicket():
+                add_to_ticket(connection, effect, begun.turn.sender.id, begun.turn.id, now)
+            case ForgetHistory():
+                pass  # `_keep_state` does it
 
 
 def _end_turn(connection: Connection, begun: Begun, result: TurnResult, state: str, now: datetime) -> None:
@@ -314,9 +345,9 @@ def _end_turn(connection: Connection, begun: Begun, result: TurnResult, state: s
         "tokens": result.tokens,
         "finished_at": now,
     }
-    connection.execute(update(turns).where(turns.c.id == begun.turn.id), row)
+    connection.execute(_END_TURN, row | {"turn": begun.turn.id})
     ended = "parked" if state == "parked" else "done"
-    connection.execute(update(inbound).where(inbound.c.turn_id == begun.turn.id), {"state": ended})
+    connection.execute(_END_MESSAGES, {"state": ended, "turn": begun.turn.id})
 
 
 def _write_history(connection: Connection, begun: Begun, result: TurnResult, now: datetime) -> None:
@@ -334,7 +365,7 @@ def _write_history(connection: Connection, begun: Begun, result: TurnResult, now
         row = {"role": "bot", "text": result.reply.text, "outcome": result.reply.outcome.value, "rank": BOT_RANK}
         rows.append(common | row | {"sequence": begun.sequence, "at": now})
     if rows:
-        connection.execute(insert(history), rows)
+        connection.execute(_INSERT_HISTORY, rows)
 
 
 def spoken(message: IncomingMessage) -> str:
@@ -345,54 +376,42 @@ def spoken(message: IncomingMessage) -> str:
     return f"{slash}{message.command} {message.text}".strip()
 
 
-def _keep_state(connection: Connection, begun: Begun, result: TurnResult, now: datetime) -> None:
-    mine = (participants.c.conversation_id == begun.conversation_id, participants.c.person_id == begun.turn.sender.id)
-    current = state_from_json(connection.execute(select(participants.c.state).where(*mine)).scalar())
+def _keep_state(
+    connection: Connection, begun: Begun, result: TurnResult, current: DialogueState, now: datetime
+) -> None:
     state = result.state
     if current.held_by != begun.turn.state.held_by:  # an agent took over, or gave back, while the turn ran
         state = replace(state, held_by=current.held_by, held_noted=current.held_noted)
-    row: dict[str, Any] = {
-        "conversation_id": begun.conversation_id,
-        "person_id": begun.turn.sender.id,
-        "state": state_to_json(state),
-        "updated_at": now,
-    }
-    changes = ["state", "updated_at"]
+    person = begun.turn.sender.id
+    row = {"conversation_id": begun.conversation_id, "person_id": person, "updated_at": now}
+    row |= {"state": state_to_json(state), "forgotten_through": 0}
+    changes = "state updated_at"
     if any(isinstance(effect, ForgetHistory) for effect in result.effects):
-        newest = select(func.max(history.c.id)).where(
-            history.c.conversation_id == begun.conversation_id, history.c.person_id == begun.turn.sender.id
-        )
-        row["forgotten_through"] = connection.execute(newest).scalar() or 0
-        changes.append("forgotten_through")
-    else:
-        row["forgotten_through"] = 0
-    upsert(connection, participants, row, ["conversation_id", "person_id"], changes)
+        newest = connection.execute(_NEWEST_ENTRY, {"conversation": begun.conversation_id, "person": person}).scalar()
+        row["forgotten_through"] = newest or 0
+        changes += " forgotten_through"
+    upsert(connection, participants, row, "conversation_id person_id", changes)
 
 
 def _insert_delivery(
-    connection: Connection, begun: Begun, reply: Reply, placeholder: str | None, now: datetime
+    connection: Connection, begun: Begun, reply: Reply, placeholder: str | None, now: datetime, *, behind_others: bool
 ) -> Delivery | None:
     """The reply's row. If nothing waits in front of it, it is handed out as being sent: one transaction less."""
     reply = replace(reply, turn_id=begun.turn.id, answers=begun.inbound_ids)
-    waits_behind = connection.execute(
-        select(deliveries.c.id)
-        .where(deliveries.c.conversation_id == begun.conversation_id, deliveries.c.state.in_(["waiting", "sending"]))
-        .limit(1)
-    ).first()
     row = {
         "conversation_id": begun.conversation_id,
         "person_id": begun.turn.sender.id,
         "turn_id": begun.turn.id,
         "author": Author.BOT.value,
         "reply": reply_to_json(reply),
-        "state": "waiting" if waits_behind else "sending",
-        "attempts": 0 if waits_behind else 1,
+        "state": "waiting" if behind_others else "sending",
+        "attempts": 0 if behind_others else 1,
         "placeholder": placeholder,
         "created_at": now,
         "updated_at": now,
     }
-    row_id: int = connection.execute(insert(deliveries).returning(deliveries.c.id), row).scalar_one()
-    if waits_behind:
+    row_id: int = connection.execute(_INSERT_DELIVERY, row).scalar_one()
+    if behind_others:
         return None
     return Delivery(
         id=row_id,

@@ -112,12 +112,18 @@ class Outbox:
                 except StoreUnavailable as error:
                     log.warning("the outbox can not be read", reason=str(error))
                 try:
-                    async with asyncio.timeout(POLL_SECONDS):
+                    async with asyncio.timeout(self._pause()):
                         await self._woken.wait()
                 except TimeoutError:
                     continue
                 finally:
                     self._woken.clear()
+
+    def _pause(self) -> float:
+        """Until the next poll, or sooner if a reply may be sent again before it."""
+        now = self._clock.monotonic()
+        soonest = min((due for due in self._not_before.values() if due > now), default=now + POLL_SECONDS)
+        return min(POLL_SECONDS, soonest - now)
 
     async def _due(self, *, interrupted: bool) -> list[int]:
         """Conversations whose oldest open delivery can go out now."""
