@@ -1,0 +1,1 @@
+"""The core as a whole, against a model of it."""
