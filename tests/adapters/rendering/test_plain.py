@@ -33,14 +33,14 @@ def test_a_table_wider_than_the_screen_is_told_line_by_line() -> None:
 
 
 @given(document)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_no_word_of_a_document_is_lost(markdown: str) -> None:
     shown = visible(render(markdown))
     assert all(shown.count(word) == visible(markdown).count(word) for word in WORDS)
 
 
 @given(anything)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_any_text_is_shown_without_hidden_characters(markdown: str) -> None:
     assert all(char == "\n" or char == "\t" or ord(char) >= 32 for char in render(markdown))
     assert not set(render(markdown)) & set("\u202e\u200b\x7f")

@@ -50,7 +50,7 @@ def check(part: Part, limit: int) -> None:
 
 
 @given(anything, limits)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @example("```\n" + "x" * 60, 16)
 @example("~~a" * 200, MESSAGE_LIMIT)
 @example("*x **y*****z**", MESSAGE_LIMIT)
@@ -63,7 +63,7 @@ def test_parts_hold_the_whole_text_within_every_limit(markdown: str, limit: int)
 
 
 @given(document)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_no_word_of_a_document_is_lost(markdown: str) -> None:
     shown = visible("".join(part.text for part in render(markdown)))
     for word in WORDS:
@@ -71,7 +71,7 @@ def test_no_word_of_a_document_is_lost(markdown: str) -> None:
 
 
 @given(st.lists(paragraph, min_size=1, max_size=6).map("\n\n".join), limits)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_a_style_that_fits_into_a_part_is_never_cut(markdown: str, limit: int) -> None:
     (whole,) = render(markdown, limit=10**6)
     if len(whole.entities) >= ENTITY_LIMIT:
