@@ -84,9 +84,17 @@ class Phrase(enum.Enum):
         "要我为您登记工单，请同事来答复吗？回复「好的」就行。",
         "Shall I open a ticket so that a colleague can answer you? Just reply “yes”.",
     )
+    REFUSAL_ABOUT = (
+        "关于「{question}」，抱歉，我暂时无法查询到。",
+        "About “{question}”: sorry, I could not find that.",
+    )
+    NEAREST = (
+        "也许您想问：「{question}」把这句话发给我就行。",
+        "Did you perhaps mean “{question}”? Just send me that.",
+    )
     OPEN_TICKET_EXISTS = (
-        "如果问的是工单 {numbers}，把编号发给我就能看到进度。",
-        "If this is about {numbers}, send me the number and I'll tell you how it stands.",
+        "如果问的是您的工单 {number}，把编号发给我就能看到进度。",
+        "If this is about your ticket {number}, send me the number and I'll tell you how it stands.",
     )
     KNOWLEDGE_DOWN = (
         "抱歉，我现在暂时查不了资料，请过几分钟再问我一次。",
@@ -102,7 +110,7 @@ class Phrase(enum.Enum):
     )
 
     TICKET_OPENED = (
-        "已为您登记工单 {number}。同事会在{within}在这里答复您；想看进度，把编号发给我就行。",
+        "已为您登记工单 {number}，{within}会有同事在这里答复您。想看进度，把编号发给我就行。",
         "I've opened ticket {number} for you. A colleague will answer you here {within}; "
         "to see how it stands, just send me the number.",
     )
@@ -111,14 +119,14 @@ class Phrase(enum.Enum):
         "Sure. Please write what it is about after “/ticket”, for example: /ticket my cup arrived broken",
     )
     HANDOFF = (
-        "好的，已为您转给人工客服，编号 {number}。同事会在{within}在这里回复您，前面的对话他们都能看到，"
-        "不用再说一遍。等待时也可以继续问我。",
+        "好的，已为您转给人工客服，编号 {number}。{within}会有同事在这里回复您，前面的对话都能看到，不用再说一遍。"
+        "等待时也可以继续问我。",
         "Of course. I've passed you on to our support team, ticket {number}. A colleague will reply to you here "
         "{within} and can see our conversation, so there is no need to repeat anything. "
         "You can keep asking me in the meantime.",
     )
     COMPLAINT = (
-        "非常抱歉，给您带来了不好的体验。您的投诉已登记，编号 {number}，会由专人处理，{within}在这里答复您。",
+        "非常抱歉，给您带来了不好的体验。您的投诉已登记，编号 {number}，由专人跟进，{within}会在这里答复您。",
         "I'm very sorry about this. I've registered your complaint as ticket {number}; a colleague will look into it "
         "personally and answer you here {within}.",
     )
@@ -137,7 +145,7 @@ class Phrase(enum.Enum):
         "Sorry, this took me too long and I have no answer. Please try again later, or say “agent”.",
     )
     PARKED = (
-        "抱歉，这条消息我没能处理好。已为您登记工单 {number}，同事会在{within}在这里答复您。",
+        "抱歉，这条消息我没能处理好。已为您登记工单 {number}，{within}会有同事在这里答复您。",
         "Sorry, something went wrong with this message. I've opened ticket {number} for you; "
         "a colleague will answer you here {within}.",
     )
@@ -178,16 +186,16 @@ class Phrase(enum.Enum):
         "工单 {number}（{subject}）已经办结。如果问题还在，告诉我，我再为您登记一个。",
         "Ticket {number} (“{subject}”) is closed. If the problem is still there, tell me and I'll open a new one.",
     )
-    DUE_WITHIN = ("预计{within}答复您", "you should hear from them {within}")
+    DUE_WITHIN = ("预计 {within}答复您", "you should hear from them {within}")
     OVERDUE = (
         "已经超过约定的时间，非常抱歉，同事会尽快答复您",
         "it is overdue, and I'm sorry; they will answer you as soon as they can",
     )
 
-    WITHIN_MINUTES = (" {count} 分钟内", "within {count} minutes")
-    WITHIN_HOUR = (" 1 小时内", "within an hour")
-    WITHIN_HOURS = (" {count} 小时内", "within {count} hours")
-    WITHIN_DAYS = (" {count} 天内", "within {count} days")
+    WITHIN_MINUTES = ("{count} 分钟内", "within {count} minutes")
+    WITHIN_HOUR = ("1 小时内", "within an hour")
+    WITHIN_HOURS = ("{count} 小时内", "within {count} hours")
+    WITHIN_DAYS = ("{count} 天内", "within {count} days")
 
     NOTICE_OPENED = (
         "新工单 {number}：{subject}\n客户：{who}\n时限：{due}\n答复：kefu tickets reply {number} 内容",

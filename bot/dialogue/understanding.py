@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from bot.dialogue.evidence import Evidence
 from bot.dialogue.intents import (
     SHIPPED,
     Examples,
@@ -25,6 +26,7 @@ from bot.dialogue.intents import (
 )
 from bot.dialogue.rules import clauses
 from bot.dialogue.text import bare, fold
+from bot.messages import Passage
 from bot.ports import Knowledge, Vector
 
 # Kernel ridge regression on two kernels: cosine of centred vectors (meaning) and cosine of rarity-weighted words and
@@ -68,11 +70,14 @@ class Reading:
 
 
 class Understanding:
-    """Knows the examples; reads messages."""
+    """Knows the examples and the embedder: reads messages, and weighs passages."""
 
-    def __init__(self, knowledge: Knowledge, examples: Examples, vectors: npt.NDArray[np.float32]) -> None:
+    def __init__(
+        self, knowledge: Knowledge, examples: Examples, vectors: npt.NDArray[np.float32], evidence: Evidence
+    ) -> None:
         """Takes some ten milliseconds of computing for 400 lines; use `load` on the event loop."""
         self._knowledge = knowledge
+        self._evidence = evidence
         self._model = _Ridge.fitted(examples, vectors)
         self._exact = {_key(text): intent for text, intent in zip(examples.texts, examples.intents, strict=True)}
 
@@ -98,7 +103,12 @@ class Understanding:
             vectors = await knowledge.embed_many(examples.texts)
             if cache is not None:
                 await asyncio.to_thread(write_vectors, places[-1], fingerprint, vectors)
-        return await asyncio.to_thread(cls, knowledge, examples, vectors)
+        evidence = await asyncio.to_thread(Evidence.load, embedder)
+        return await asyncio.to_thread(cls, knowledge, examples, vectors, evidence)
+
+    def chances(self, question: str, passages: Sequence[Passage]) -> tuple[float, ...]:
+        """For each passage of one search, the probability that it answers the question."""
+        return self._evidence.chances(question, passages)
 
     async def read(self, text: str) -> Reading:
         """What this message is for. `text` is clean and short enough to embed (`text.searchable`)."""

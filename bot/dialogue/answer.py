@@ -1,0 +1,41 @@
+"""Reading a generation while it grows, and what of it is shown."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+from bot.dialogue.text import clean, cut
+from bot.errors import BadOutput
+from bot.messages import Answered, Delta, EngineOutput, FunctionCall
+from bot.ports import SnapshotSink
+
+
+async def read_generation(
+    stream: AsyncIterator[EngineOutput], show: SnapshotSink, *, max_chars: int
+) -> Answered | FunctionCall:
+    """Shows each snapshot as it comes and returns how the generation ended. The stream is closed in every case.
+
+    Only what can become part of the answer is shown: nothing past `max_chars`, nothing that takes words back.
+
+    :raises EngineError: from the engine; BadOutput also when the stream ends without an end.
+    """
+    shown = ""
+    async with AsyncExitStack() as stack:
+        # A stopped turn must free what the generation holds at once, not when the iterator is collected.
+        close = getattr(stream, "aclose", None)
+        if close is not None:
+            stack.push_async_callback(close)
+        async for output in stream:
+            if not isinstance(output, Delta):
+                return output
+            text = clean(output.text)
+            if len(shown) < len(text) <= max_chars and text.startswith(shown):
+                shown = text
+                show(text)
+    raise BadOutput("the engine's output ended without an answer")
+
+
+def fit(text: str, max_chars: int) -> str:
+    """The answer as it is sent: clean, and within its length at a sentence's end."""
+    return cut(clean(text), max_chars)

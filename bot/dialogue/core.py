@@ -1,0 +1,401 @@
+"""One turn: what was said becomes a reply, a new state and effects."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from bot.dialogue.functions import (
+    Arguments,
+    CreateSupportTicket,
+    Done,
+    Functions,
+    HandToPerson,
+    TicketStatus,
+)
+from bot.dialogue.hearing import Heard, hear, words_of
+from bot.dialogue.intents import Intent
+from bot.dialogue.language import detect, shown
+from bot.dialogue.phrases import Phrase, Phrases
+from bot.dialogue.questions import Finding, Questions
+from bot.dialogue.rules import consent, ticket_numbers, without_ticket_numbers
+from bot.dialogue.settings import DialogueSettings
+from bot.dialogue.text import bare, excerpt, searchable
+from bot.dialogue.understanding import WISHES, Reading, Understanding
+from bot.errors import KnowledgeUnavailable, TurnError
+from bot.messages import (
+    AddToTicket,
+    CustomerSaid,
+    DialogueState,
+    Effect,
+    ForgetHistory,
+    FunctionReturned,
+    Language,
+    Outcome,
+    Reply,
+    ReplyAction,
+    Ticket,
+    TicketState,
+    Turn,
+    TurnResult,
+)
+from bot.ports import Clock, Engine, Knowledge, SnapshotSink, Tickets
+from bot.telemetry import get_logger
+
+WISHED_FROM = 0.3
+"""An engine may open a ticket or bring in a person at once only when the customer's own words wish for it at least so
+much (`Reading.wish`); otherwise the customer is asked first. Text in a passage can talk a model into a call, but not
+the customer into saying yes."""
+
+_MAX_ISSUE_CHARS = 4000
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Moment:
+    """One turn on its way: what every step needs."""
+
+    turn: Turn
+    heard: Heard
+    language: Language
+    state: DialogueState
+    """As it will be after the turn, so far; nothing is offered any more unless a step offers it anew."""
+    show: SnapshotSink
+
+
+class Dialogue:
+    """Responds to turns. Holds nothing of any conversation."""
+
+    def __init__(
+        self,
+        *,
+        knowledge: Knowledge,
+        engine: Engine,
+        tickets: Tickets,
+        understanding: Understanding,
+        phrases: Phrases,
+        settings: DialogueSettings,
+        clock: Clock,
+        functions: Functions | None = None,
+    ) -> None:
+        self._engine = engine
+        self._tickets = tickets
+        self._understanding = understanding
+        self._phrases = phrases
+        self._settings = settings
+        self._functions = functions or Functions(tickets=tickets, phrases=phrases, settings=settings, clock=clock)
+        self._questions = Questions(
+            knowledge=knowledge,
+            engine=engine,
+            understanding=understanding,
+            functions=self._functions,
+            settings=settings,
+        )
+
+    async def respond(self, turn: Turn, show: SnapshotSink) -> TurnResult:
+        """The turn's result. A TurnError becomes a sentence here and nowhere else.
+
+        :raises StoreUnavailable: tickets can not be read now; the turn should be tried again.
+        """
+        moment = self._begin(turn, show)
+        try:
+            async with asyncio.timeout(self._settings.turn_seconds):
+                result = await self._respond(moment)
+        except (TurnError, TimeoutError) as error:
+            log.warning("turn failed", turn=turn.id, kind=type(error).__name__)
+            result = self._apologise(moment, error)
+        return self._finished(moment, result)
+
+    def _begin(self, turn: Turn, show: SnapshotSink) -> _Moment:
+        heard = hear(turn)
+        spoken = without_ticket_numbers(heard.text or turn.text, prefix=self._settings.ticket_prefix)
+        language = detect(spoken, setting=self._settings.language, known=turn.state.language, hint=turn.sender.language)
+        if turn.late:
+            show = _after(self._phrases.say(Phrase.LATE, language), show)
+        state = replace(turn.state, language=shown(spoken) or turn.state.language, offered="")
+        return _Moment(turn=turn, heard=heard, language=language, state=state, show=show)
+
+    async def _respond(self, moment: _Moment) -> TurnResult:
+        heard = moment.heard
+        if heard.reset:
+            return await self._start_over(moment)
+        if moment.state.held_by:
+            return self._stay_silent(moment)
+        if heard.action is not None:
+            return self._pressed(moment, heard.action[0])
+        if heard.command is not None and (heard.command[0] == "ticket" or not heard.texts):
+            return self._command(moment, *heard.command)
+        if heard.texts:
+            return await self._words(moment)
+        if heard.attachments:
+            what = self._phrases.attachments(heard.attachments, moment.language)
+            return self._chat(moment, Phrase.TEXT_ONLY, what=what)
+        return self._chat(moment, Phrase.UNREADABLE)
+
+    # -- Who has the conversation --
+
+    async def _start_over(self, moment: _Moment) -> TurnResult:
+        """Forgets what was said and takes the conversation back; what was said after that is answered anew."""
+        effects: list[Effect] = []
+        held, said = moment.state.held_by, words_of(moment.heard.before_reset)
+        if held and said:
+            effects.append(AddToTicket(number=held, text=said))
+        effects.append(ForgetHistory())
+        fresh = replace(
+            moment,
+            turn=replace(moment.turn, history=(), state=DialogueState(language=moment.state.language)),
+            heard=replace(moment.heard, reset=False, before_reset=()),
+            state=DialogueState(language=moment.state.language),
+        )
+        if moment.heard.texts or moment.heard.command or moment.heard.action:
+            result = await self._respond(fresh)
+        else:
+            result = self._chat(fresh, Phrase.RESET)
+        return replace(result, effects=(*effects, *result.effects))
+
+    def _stay_silent(self, moment: _Moment) -> TurnResult:
+        """An agent has the conversation: the words go there, and the person is told so once."""
+        number = moment.state.held_by
+        said = words_of(moment.turn.messages)
+        effects = (AddToTicket(number=number, text=said),) if said else ()
+        if moment.state.held_noted:
+            return TurnResult(reply=None, state=moment.state, effects=effects)
+        text = self._phrases.say(Phrase.HELD, moment.language, number=number)
+        reply = Reply(outcome=Outcome.HANDOFF, text=text, language=moment.language, confidence=1.0)
+        return TurnResult(reply=reply, state=replace(moment.state, held_noted=True), effects=effects)
+
+    # -- Commands and buttons --
+
+    def _command(self, moment: _Moment, name: str, rest: str) -> TurnResult:
+        match name:
+            case "start":
+                return self._chat(moment, Phrase.START)
+            case "help":
+                return self._chat(moment, Phrase.HELP)
+            case "stop":
+                return self._chat(moment, Phrase.NOTHING_TO_STOP)
+            case "ticket":
+                issue = "\n".join(part for part in (rest, moment.heard.text) if part) or self._last_question(moment)
+                if not issue:
+                    return self._chat(moment, Phrase.TICKET_NEEDS_WORDS)
+                return self._ticket(moment, issue)
+        unknown = self._phrases.say(Phrase.UNKNOWN_COMMAND, moment.language)
+        result = self._chat(moment, Phrase.HELP)
+        assert result.reply is not None
+        return replace(result, reply=replace(result.reply, text=f"{unknown}\n{result.reply.text}"))
+
+    def _pressed(self, moment: _Moment, name: str) -> TurnResult:
+        if name == ReplyAction.TALK_TO_PERSON:
+            return self._hand_over(moment, moment.heard.text or self._last_question(moment))
+        if name == ReplyAction.OPEN_TICKET:
+            issue = moment.heard.text or self._last_question(moment)
+            return self._ticket(moment, issue) if issue else self._chat(moment, Phrase.TICKET_NEEDS_WORDS)
+        return self._chat(moment, Phrase.HELP)
+
+    # -- Words --
+
+    async def _words(self, moment: _Moment) -> TurnResult:
+        heard = moment.heard
+        answer = consent(heard.text)
+        if answer and moment.turn.state.offered == "ticket":
+            if answer == "no":
+                return self._chat(moment, Phrase.OFFER_DECLINED)
+            return self._ticket(moment, self._last_question(moment) or heard.text)
+        if numbers := ticket_numbers(heard.text, prefix=self._settings.ticket_prefix):
+            return self._done(moment, await self._functions.status(numbers, moment.turn, moment.language))
+        readings = [await self._understanding.read(searchable(text)) for text in heard.texts]
+        intents = {reading.intent for reading in readings}
+        if wishes := intents & WISHES:
+            return self._grant(moment, wishes)
+        if Intent.TICKET_STATUS in intents:
+            return await self._status(moment)
+        if Intent.RESET in intents and len(readings) == 1:
+            return await self._start_over(replace(moment, heard=Heard(reset=True)))
+        asked = [
+            (text, reading)
+            for text, reading in zip(heard.texts, readings, strict=True)
+            if reading.intent is Intent.QUESTION
+        ]
+        if asked and not (answer and len(readings) == 1):
+            return await self._answer(moment, asked)
+        return self._small_talk(moment, readings[-1], answered=answer is not None)
+
+    def _grant(self, moment: _Moment, wishes: set[Intent]) -> TurnResult:
+        """A wish for a person or a ticket, in the customer's own words. A complaint goes before the others."""
+        said = moment.heard.text
+        about = self._about(moment)
+        if Intent.COMPLAINT in wishes:
+            issue = CreateSupportTicket(issue=said[:_MAX_ISSUE_CHARS])
+            return self._done(moment, self._functions.open_ticket(issue, moment.turn, moment.language, complaint=True))
+        if Intent.WANTS_PERSON in wishes:
+            return self._hand_over(moment, about)
+        return self._ticket(moment, about)
+
+    async def _status(self, moment: _Moment) -> TurnResult:
+        """「我的工单怎么样了」: the number may stand in the message that is replied to."""
+        numbers = ticket_numbers(moment.heard.quote, prefix=self._settings.ticket_prefix)
+        if numbers:
+            return self._done(moment, await self._functions.status(numbers, moment.turn, moment.language))
+        return self._done(moment, await self._functions.own_tickets(moment.turn, moment.language))
+
+    def _small_talk(self, moment: _Moment, reading: Reading, *, answered: bool) -> TurnResult:
+        if answered:
+            return self._chat(moment, Phrase.NOTED)
+        if reading.intent is Intent.HELP:
+            return self._chat(moment, Phrase.HELP)
+        return self._chat(moment, Phrase.THANKS if reading.intent is Intent.THANKS else Phrase.GREETING)
+
+    # -- Questions --
+
+    async def _answer(self, moment: _Moment, asked: Sequence[tuple[str, Reading]]) -> TurnResult:
+        """Each question of the turn with its own search and answer."""
+        findings = await self._findings(moment, asked)
+        tokens = sum(finding.tokens for finding in findings)
+        wish = max(reading.wish for _, reading in asked)
+        for finding in findings:
+            if finding.call is not None:
+                result = await self._called(moment, finding.call, wish=wish)
+                return replace(result, tokens=tokens, engine=self._engine.name)
+        # Looked up only where there is nothing better to say: an answered turn reads no tickets.
+        missing = any(not finding.text for finding in findings)
+        tickets = await self._tickets.recent(requester=moment.turn.sender.id, limit=3) if missing else ()
+        result = self._told(moment, findings, tickets)
+        return replace(result, tokens=tokens, engine=self._engine.name)
+
+    async def _findings(self, moment: _Moment, asked: Sequence[tuple[str, Reading]]) -> list[Finding]:
+        findings: list[Finding] = []
+        previous = moment.turn.state.question
+        if moment.heard.quote and len(moment.heard.quote) <= 80:
+            previous = moment.heard.quote
+        for text, reading in asked:
+            said = "\n\n".join(finding.text for finding in findings if finding.text)
+            finding = await self._questions.answer(
+                reading.rest or text,
+                previous=previous,
+                turn=moment.turn,
+                language=moment.language,
+                show=_after(said, moment.show) if said else moment.show,
+            )
+            findings.append(finding)
+            previous = finding.question
+            if finding.call is not None:
+                break
+        return findings
+
+    def _told(self, moment: _Moment, findings: Sequence[Finding], tickets: Sequence[Ticket]) -> TurnResult:
+        answered = [finding for finding in findings if finding.text]
+        missing = [finding for finding in findings if not finding.text]
+        parts = [finding.text for finding in answered]
+        if moment.heard.attachments:
+            what = self._phrases.attachments(moment.heard.attachments, moment.language)
+            parts.append(self._phrases.say(Phrase.TEXT_ONLY_NOTE, moment.language, what=what))
+        if missing:
+            parts.append(self._refusal(moment, missing, tickets, partly=bool(answered)))
+        sources = {source.id: source for finding in answered for source in finding.sources}
+        reply = Reply(
+            outcome=Outcome.ANSWERED if answered else Outcome.REFUSED,
+            text="\n\n".join(parts),
+            language=moment.language,
+            confidence=round(min(finding.confidence for finding in answered or missing), 4),
+            sources=tuple(sources.values()),
+            actions=(ReplyAction.FEEDBACK,) if not missing else (ReplyAction.OPEN_TICKET, ReplyAction.TALK_TO_PERSON),
+        )
+        state = replace(
+            moment.state,
+            question=(missing or findings)[-1].question,
+            offered="ticket" if missing else "",
+        )
+        return TurnResult(reply=reply, state=state)
+
+    def _refusal(self, moment: _Moment, missing: Sequence[Finding], tickets: Sequence[Ticket], *, partly: bool) -> str:
+        say, language = self._phrases.say, moment.language
+        lines = [say(Phrase.REFUSAL, language)]
+        if partly:
+            about = excerpt(missing[-1].question.split("\n")[-1], 40)
+            lines = [say(Phrase.REFUSAL_ABOUT, language, question=about)]
+        if nearest := next((finding.nearest for finding in missing if finding.nearest), ""):
+            lines.append(say(Phrase.NEAREST, language, question=nearest))
+        open_numbers = [ticket.number for ticket in tickets if ticket.state is not TicketState.CLOSED]
+        if open_numbers:
+            lines.append(say(Phrase.OPEN_TICKET_EXISTS, language, number=open_numbers[0]))
+        lines.append(say(Phrase.OFFER_TICKET, language))
+        return "\n".join(lines)
+
+    async def _called(self, moment: _Moment, arguments: Arguments, *, wish: float) -> TurnResult:
+        """A function the engine wants called. Telling a ticket's state is safe, its owner is checked; the others change
+        something, so that the customer's own words must wish for them, or the customer is asked."""
+        if isinstance(arguments, TicketStatus) or wish >= WISHED_FROM:
+            return self._done(moment, await self._functions.perform(arguments, moment.turn, moment.language))
+        result = self._chat(moment, Phrase.CONFIRM_TICKET)
+        assert result.reply is not None
+        return replace(
+            result,
+            reply=replace(result.reply, actions=(ReplyAction.OPEN_TICKET, ReplyAction.TALK_TO_PERSON)),
+            state=replace(moment.state, offered="ticket", question=moment.heard.text),
+        )
+
+    # -- Results --
+
+    def _ticket(self, moment: _Moment, issue: str) -> TurnResult:
+        arguments = CreateSupportTicket(
+            issue=issue[:_MAX_ISSUE_CHARS] or self._phrases.say(Phrase.ISSUE_UNSAID, moment.language)
+        )
+        return self._done(moment, self._functions.open_ticket(arguments, moment.turn, moment.language))
+
+    def _hand_over(self, moment: _Moment, reason: str) -> TurnResult:
+        arguments = HandToPerson(reason=reason[:_MAX_ISSUE_CHARS])
+        return self._done(moment, self._functions.hand_over(arguments, moment.turn, moment.language))
+
+    def _done(self, moment: _Moment, done: Done) -> TurnResult:
+        functions: tuple[FunctionReturned, ...] = (done.returned,)
+        return TurnResult(reply=done.reply, state=moment.state, effects=done.effects, functions=functions)
+
+    def _chat(self, moment: _Moment, phrase: Phrase, **fields: object) -> TurnResult:
+        text = self._phrases.say(phrase, moment.language, **fields)
+        reply = Reply(outcome=Outcome.CHAT, text=text, language=moment.language, confidence=1.0)
+        return TurnResult(reply=reply, state=moment.state)
+
+    def _apologise(self, moment: _Moment, error: Exception) -> TurnResult:
+        """What the customer reads when something of ours is down: words, and the way to a person."""
+        down = Phrase.KNOWLEDGE_DOWN if isinstance(error, KnowledgeUnavailable) else Phrase.REFUSAL
+        offer = self._phrases.say(Phrase.OFFER_TICKET, moment.language)
+        reply = Reply(
+            outcome=Outcome.ERROR,
+            text=f"{self._phrases.say(down, moment.language)}\n{offer}",
+            language=moment.language,
+            actions=(ReplyAction.OPEN_TICKET, ReplyAction.TALK_TO_PERSON),
+        )
+        question = moment.heard.text or moment.state.question
+        return TurnResult(
+            reply=reply, state=replace(moment.state, offered="ticket", question=question), engine=self._engine.name
+        )
+
+    def _finished(self, moment: _Moment, result: TurnResult) -> TurnResult:
+        if result.reply is None:
+            return result
+        text = result.reply.text
+        if moment.turn.late:
+            text = f"{self._phrases.say(Phrase.LATE, moment.language)}\n\n{text}"
+        return replace(result, reply=replace(result.reply, text=text, turn_id=moment.turn.id))
+
+    # -- What it is about --
+
+    def _about(self, moment: _Moment) -> str:
+        """What a ticket is about: the words themselves, after the question they follow if they are a bare wish."""
+        said = moment.heard.text
+        earlier = self._last_question(moment)
+        return f"{earlier}\n{said}" if earlier and len(bare(said)) <= 24 else said
+
+    def _last_question(self, moment: _Moment) -> str:
+        """What the customer asked last, in their words."""
+        if moment.turn.state.question:
+            return moment.turn.state.question
+        said = [entry.text for entry in moment.turn.history if isinstance(entry, CustomerSaid)]
+        return said[-1] if said else ""
+
+
+def _after(preface: str, show: SnapshotSink) -> SnapshotSink:
+    """Shows everything behind a preface."""
+    return lambda text: show(f"{preface}\n\n{text}")

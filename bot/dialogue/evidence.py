@@ -1,0 +1,250 @@
+"""How likely it is that a passage answers a question: a probability, from what retrieval and the words show.
+
+No similarity threshold can tell: with the right passage taken out of the index the nearest wrong one scores almost as
+high. What tells more is the distance to the next best, how much of the question the passage's words cover, and whether
+the passage holds the kind of thing that is asked for. A logistic regression weighs these; its coefficients are fitted
+by `python -m bot.dialogue.fit` on labelled questions, one set an embedder, because cosines of different embedders lie
+in different ranges. They are kept in `evidence.json`, with what they were fitted on and how well they do.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from bot.dialogue.language import shown
+from bot.dialogue.text import fold, terms
+from bot.errors import SettingsError
+from bot.messages import Language, Passage
+
+COEFFICIENTS = Path(__file__).with_name("evidence.json")
+
+FEATURES = (
+    "dense",
+    "lead",
+    "above",
+    "score",
+    "lexical",
+    "covered",
+    "title_covered",
+    "characters",
+    "asked_kind",
+    "same_language",
+    "unknown_words",
+)
+"""In the order of the matrix that `features` makes; the docstring there says what each is."""
+
+GENERIC = "generic"
+"""The set for an embedder that was not measured: without the features whose range depends on one."""
+GENERIC_FEATURES = tuple(name for name in FEATURES if name not in ("dense", "lead", "above"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """A fitted regression: what each feature weighs, per standard deviation of it."""
+
+    names: tuple[str, ...]
+    mean: tuple[float, ...]
+    scale: tuple[float, ...]
+    weights: tuple[float, ...]
+    bias: float
+
+    @classmethod
+    def load(cls, embedder: str, path: Path = COEFFICIENTS) -> Evidence:
+        """The set fitted for this embedder, or the generic one. Reads a small file: not on the event loop.
+
+        :raises SettingsError: the file is not there or not of that form.
+        """
+        try:
+            sets = json.loads(path.read_text(encoding="utf-8"))
+            stored = sets.get(embedder) or sets[GENERIC]
+            evidence = cls(
+                names=tuple(stored["features"]),
+                mean=tuple(map(float, stored["mean"])),
+                scale=tuple(map(float, stored["scale"])),
+                weights=tuple(map(float, stored["weights"])),
+                bias=float(stored["bias"]),
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise SettingsError(f"{path}: not a file of coefficients: {error!r}") from error
+        sizes = {len(evidence.names), len(evidence.mean), len(evidence.scale), len(evidence.weights)}
+        if len(sizes) != 1 or not set(evidence.names) <= set(FEATURES):
+            raise SettingsError(f"{path}: the coefficients for {embedder!r} do not fit this version's features")
+        return evidence
+
+    def chances(self, question: str, passages: Sequence[Passage]) -> tuple[float, ...]:
+        """For each passage of one search, the probability that it answers the question."""
+        if not passages:
+            return ()
+        columns = [FEATURES.index(name) for name in self.names]
+        standard = (features(question, passages)[:, columns] - np.array(self.mean)) / np.array(self.scale)
+        odds = standard @ np.array(self.weights) + self.bias
+        return tuple(float(chance) for chance in 1 / (1 + np.exp(-np.clip(odds, -30, 30))))
+
+
+def fitted(
+    rows: npt.NDArray[np.float64], answers: npt.NDArray[np.float64], names: Sequence[str], *, penalty: float = 2.0
+) -> Evidence:
+    """Logistic regression with an L2 penalty, by Newton's method.
+
+    `rows` is (samples, len(FEATURES)), `answers` (samples,) of 0 and 1; `names` are the features to use.
+    """
+    chosen = rows[:, [FEATURES.index(name) for name in names]]
+    mean, scale = chosen.mean(axis=0), chosen.std(axis=0) + 1e-9
+    design = np.c_[(chosen - mean) / scale, np.ones(len(chosen))]
+    weights = np.zeros(design.shape[1])
+    ridge = penalty * np.eye(len(weights))
+    ridge[-1, -1] = 1e-6
+    for _ in range(50):
+        chances = 1 / (1 + np.exp(-design @ weights))
+        slope = design.T @ (chances - answers) + ridge @ weights
+        curvature = (design * (chances * (1 - chances))[:, None]).T @ design + ridge
+        weights -= np.linalg.solve(curvature, slope)
+    return Evidence(
+        names=tuple(names),
+        mean=tuple(mean.tolist()),
+        scale=tuple(scale.tolist()),
+        weights=tuple(weights[:-1].tolist()),
+        bias=float(weights[-1]),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Words:
+    """What the words of one passage show, computed once."""
+
+    all: frozenset[str]
+    title: frozenset[str]
+    characters: frozenset[str]
+    kinds: frozenset[str]
+    language: Language | None
+
+
+@lru_cache(maxsize=4096)
+def _words(title: str, text: str) -> _Words:
+    """Cached: the same few passages answer most questions, and they are the company's words, not a person's."""
+    return _Words(
+        all=terms(f"{title}\n{text}"),
+        title=terms(title),
+        characters=_characters(title),
+        kinds=held_kinds(text),
+        language=shown(text),
+    )
+
+
+def words_of(passage: Passage) -> _Words:
+    return _words(passage.question or passage.title, passage.text)
+
+
+def features(question: str, passages: Sequence[Passage]) -> npt.NDArray[np.float64]:
+    """(passages, features), for all passages of one search: each is judged against the others.
+
+    dense: cosine; lead: its distance to the best passage of another document in the same language; above: to the mean
+    of the others; score, lexical: as retrieval gives them; covered: share of the question's words in the passage,
+    weighted by rarity among these passages; title_covered: share of the words of its question or title in the
+    question; characters: share of the question's characters (Chinese) in its question or title; asked_kind: 1 if a
+    price, a duration, a place … is asked for and the passage has one, -1 if it has none, else 0; same_language: 0 or 1;
+    unknown_words: share of the question's words that no passage has.
+    """
+    asked = terms(question)
+    characters = _characters(question)
+    kinds = asked_kinds(question)
+    language = shown(question)
+    words = [words_of(passage) for passage in passages]
+    spread = Counter(term for one in words for term in one.all)
+    weight = {term: math.log(1 + (len(passages) + 1) / (count + 0.5)) for term, count in spread.items()}
+    unseen = math.log(1 + (len(passages) + 1) / 0.5)
+
+    def mass(some: frozenset[str]) -> float:
+        return sum(weight.get(term, unseen) for term in some)
+
+    total = mass(asked) or 1.0
+    unknown = mass(frozenset(term for term in asked if term not in spread)) / total
+    rows = []
+    for at, passage in enumerate(passages):
+        mine = words[at]
+        others = [other.dense for other in passages if other.document != passage.document]
+        rivals = [
+            other.dense
+            for other, theirs in zip(passages, words, strict=True)
+            if other.document != passage.document and theirs.language == mine.language
+        ]
+        rows.append(
+            [
+                passage.dense,
+                passage.dense - max(rivals) if rivals else 0.0,
+                passage.dense - sum(others) / len(others) if others else 0.0,
+                passage.score,
+                passage.lexical,
+                mass(asked & mine.all) / total,
+                mass(asked & mine.title) / (mass(mine.title) or 1.0),
+                len(characters & mine.characters) / max(len(characters), 1),
+                (1.0 if kinds & mine.kinds else -1.0) if kinds else 0.0,
+                float(language is None or mine.language == language),
+                unknown,
+            ]
+        )
+    return np.array(rows, dtype=np.float64).reshape(len(passages), len(FEATURES))
+
+
+_HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff]")
+_COMMON = frozenset(
+    "的了吗呢吧啊呀哦么我你您他她它是在有和跟与就都也还又再很那这要想把被给让对从到去怎什可以能请问多少几哪会不没个一"
+)
+
+
+def _characters(text: str) -> frozenset[str]:
+    folded = fold(text)
+    return (frozenset(_HAN.findall(folded)) - _COMMON) or terms(folded)
+
+
+# What is asked for, and what holds it. "When" and "how long" are one: a date and a span answer both.
+_KINDS: Mapping[str, tuple[re.Pattern[str], re.Pattern[str]]] = {
+    "money": (
+        re.compile(r"多少钱|多少錢|价格|价钱|费用|运费|邮费|怎么收费|收费|贵不贵|how much|price|cost|fee\b|charge for"),
+        re.compile(r"元|免费|包邮|cny|usd|[$¥€£]|\bfree\b|不收|收费|由您承担|由我们承担|\d+ ?%|we pay|you pay|pays"),
+    ),
+    "time": (
+        re.compile(
+            r"多久|几天|多长时间|什么时候|何时|几点|多少天|几时|哪天|几号|期限|时效|过期|还来得及|"
+            r"how long|how many days|when\b|how soon|until|deadline|expire|too late|hours?\b"
+        ),
+        re.compile(
+            r"天|小时|分钟|工作日|个月|年|周|当天|次日|立即|立刻|日期|"
+            r"\bdays?\b|hours?|minutes?|months?|years?|at once|\d:\d\d"
+        ),
+    ),
+    "place": (
+        re.compile(r"哪里|哪儿|在哪|去哪|何处|寄到哪|寄哪|where\b|which (?:address|page|menu)"),
+        re.compile(r"进入|打开|页|点「|在「|→|地址|仓|店|\bopen\b|\bgo to\b|under|page|address|tap|appears?"),
+    ),
+    "number": (
+        re.compile(r"多少(?!钱)|几(?:件|个|次|张|位|条|种|家|分)|how many|how often|limit|maximum"),
+        re.compile(r"\d|[一二三四五六七八九十两]"),
+    ),
+    "contact": (
+        re.compile(
+            r"找谁|联系谁|电话|邮箱|怎么联系|问谁|who (?:do|should|can) (?:i|we)|contact|phone number|e-?mail address"
+        ),
+        re.compile(r"@|邮件|电话|联系|write to|contact|call"),
+    ),
+}
+
+
+def asked_kinds(question: str) -> frozenset[str]:
+    folded = fold(question)
+    return frozenset(kind for kind, (asks, _) in _KINDS.items() if asks.search(folded))
+
+
+def held_kinds(text: str) -> frozenset[str]:
+    folded = fold(text)
+    return frozenset(kind for kind, (_, holds) in _KINDS.items() if holds.search(folded))

@@ -1,0 +1,119 @@
+"""Whether an answer may leave the house: is it drawn from the passages, and how sure are we that it answers?  Pure.
+
+An engine that writes can write anything. Its words must be found in the passages, its numbers and addresses to the
+letter; what is not becomes the refusal, however sure the engine is of itself.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bot.dialogue.evidence import words_of
+from bot.dialogue.language import shown
+from bot.dialogue.text import terms
+from bot.messages import Answered, Passage
+
+FULL_SUPPORT = 0.6
+"""Share of the answer's words found in the passages from which on it counts as drawn from them: a faithful rewording
+of a passage keeps two thirds of its words and pairs of characters."""
+NO_SUPPORT = 0.35
+"""Below this the answer is the engine's own invention."""
+_OTHER_LANGUAGE_SUPPORT = 0.8
+"""An answer in another language than its passages shares no words with them; only its figures can be checked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What is held of an answer."""
+
+    confidence: float
+    """Calibrated, 0 to 1; 0 for what is not drawn from the passages."""
+    sources: tuple[Passage, ...] = ()
+    """The passages it is drawn from, the nearest first."""
+
+
+def judge(answer: Answered, question: str, passages: Sequence[Passage], chances: Sequence[float]) -> Verdict:
+    """Weighs an answer. `chances` says of each passage how likely it answers the question (`bot.dialogue.evidence`).
+
+    The confidence is the mean of what the engine says of itself and of the best supporting passage's chance, lessened
+    by what of the answer is not in the passages. For the extractive engine both are the same calibrated figure and
+    nothing is missing; for one that writes, the mean lets a sure answer stand on a passage of even odds, and keeps one
+    that stands on nothing below the usual threshold of .5.
+    """
+    if not answer.text.strip() or not passages or _invented_figures(answer.text, question, passages):
+        return Verdict(confidence=0.0)
+    said = terms(answer.text)
+    shares = [_share(said, passage) for passage in passages]
+    sources = _sources(answer, passages, shares, chances)
+    if not sources:
+        return Verdict(confidence=0.0)
+    support = _support(answer.text, said, [passages[at] for at in sources])
+    if support < NO_SUPPORT:
+        return Verdict(confidence=0.0)
+    stated = answer.confidence if math.isfinite(answer.confidence) else 0.0
+    stated = min(max(stated, 0.0), 1.0)
+    if answer.logprob is not None:
+        stated = (stated + math.exp(min(answer.logprob, 0.0))) / 2
+    chance = max(chances[at] for at in sources)
+    factor = min(support / FULL_SUPPORT, 1.0)
+    return Verdict(confidence=factor * (stated + chance) / 2, sources=tuple(passages[at] for at in sources))
+
+
+def _share(said: frozenset[str], passage: Passage) -> float:
+    return len(said & words_of(passage).all) / len(said) if said else 1.0
+
+
+def _sources(
+    answer: Answered, passages: Sequence[Passage], shares: Sequence[float], chances: Sequence[float]
+) -> list[int]:
+    """Positions of the passages the answer is drawn from: those the engine names, else those that share its words."""
+    named = [at for at, passage in enumerate(passages) if passage.id in answer.passages]
+    if named:
+        return named
+    best = max(shares)
+    near = [at for at, share in enumerate(shares) if share >= max(0.25, 0.6 * best)]
+    if not near:
+        language = shown(answer.text)
+        near = [at for at, passage in enumerate(passages) if shown(passage.text) not in (None, language)]
+    return sorted(near, key=lambda at: (-shares[at], -chances[at]))[:3]
+
+
+def _support(text: str, said: frozenset[str], sources: Sequence[Passage]) -> float:
+    """Share of the answer's words that the sources hold."""
+    if not said:
+        return 1.0
+    languages = {shown(passage.text) for passage in sources}
+    if shown(text) not in languages | {None} and None not in languages:
+        return _OTHER_LANGUAGE_SUPPORT
+    held = frozenset().union(*(words_of(passage).all for passage in sources))
+    return len(said & held) / len(said)
+
+
+_ADDRESS = re.compile(
+    r"(?:https?://|www\.)[^\s)\]}>」』”，。；、]+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+", re.ASCII | re.IGNORECASE
+)
+_NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
+_LIST_MARK = re.compile(r"(?m)^\s*\d{1,2}[.)、]\s")
+
+
+def _invented_figures(text: str, question: str, passages: Sequence[Passage]) -> bool:
+    """Whether the answer has a number, a link or a mail address that stands neither in a passage nor in the question.
+
+    A wrong price or a made-up link does more harm than no answer.
+    """
+    held = "\n".join([question, *(f"{p.question}\n{p.title}\n{p.text}\n{p.url}" for p in passages)])
+    plain, known = _plain(text), _plain(held)
+    addresses = {match.rstrip(".,;:!?/") for match in _ADDRESS.findall(plain)}
+    if any(address.casefold() not in known.casefold() for address in addresses):
+        return True
+    figures = set(_NUMBER.findall(_LIST_MARK.sub("", _ADDRESS.sub(" ", plain))))
+    return not figures <= set(_NUMBER.findall(known))
+
+
+def _plain(text: str) -> str:
+    """Width and digit grouping do not count: 1,000 and １０００ are 1000."""
+    return re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", unicodedata.normalize("NFKC", text))

@@ -1,0 +1,142 @@
+"""Answering one question: search, one generation, grounding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bot.dialogue import followups
+from bot.dialogue.answer import fit, read_generation
+from bot.dialogue.functions import Arguments, Functions
+from bot.dialogue.grounding import judge
+from bot.dialogue.prompt import build_prompt
+from bot.dialogue.settings import DialogueSettings
+from bot.dialogue.text import searchable
+from bot.dialogue.understanding import Understanding
+from bot.errors import BadOutput
+from bot.messages import Answered, FunctionCall, Language, Passage, Prompt, Source, Turn
+from bot.ports import Engine, Knowledge, SnapshotSink
+from bot.telemetry import get_logger
+
+SUGGESTED_FROM = 0.25
+"""From this chance on, a question that is not answered is met with the nearest one that can be."""
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What became of one question."""
+
+    question: str
+    """In the form it was searched for."""
+    text: str = ""
+    """The answer; "" where there is none to give."""
+    confidence: float = 0.0
+    sources: tuple[Source, ...] = ()
+    nearest: str = ""
+    """A question that the knowledge answers and that may have been meant; "" for none."""
+    call: Arguments | None = None
+    """The engine wants a function called instead."""
+    tokens: int = 0
+
+
+class Questions:
+    """Finds answers in the knowledge."""
+
+    def __init__(
+        self,
+        *,
+        knowledge: Knowledge,
+        engine: Engine,
+        understanding: Understanding,
+        functions: Functions,
+        settings: DialogueSettings,
+    ) -> None:
+        self._knowledge = knowledge
+        self._engine = engine
+        self._understanding = understanding
+        self._functions = functions
+        self._settings = settings
+
+    async def answer(
+        self, text: str, *, previous: str, turn: Turn, language: Language, show: SnapshotSink, functions: bool = True
+    ) -> Finding:
+        """Answers `text`, which may lean on the question `previous`.
+
+        :raises KnowledgeUnavailable: nothing can be searched now.
+        :raises EngineError: the engine failed.
+        """
+        question, passages = await self._search(searchable(text), previous, turn.collections)
+        if not passages:
+            return Finding(question=question)
+        weighed = sorted(
+            zip(self._understanding.chances(question, passages), passages, strict=True), key=lambda pair: -pair[0]
+        )
+        chances, ordered = [chance for chance, _ in weighed], tuple(passage for _, passage in weighed)
+        prompt = build_prompt(
+            question,
+            ordered,
+            history=turn.history,
+            language=language,
+            functions=self._functions.specs(language) if functions else (),
+            settings=self._settings,
+        )
+        answer, call, tokens = await self._generate(prompt, show)
+        if call is not None:
+            return Finding(question=question, call=call, tokens=tokens)
+        verdict = judge(answer, question, ordered, chances)
+        nearest = ordered[0].question if chances[0] >= SUGGESTED_FROM else ""
+        if verdict.confidence < self._settings.min_confidence:
+            return Finding(question=question, confidence=verdict.confidence, nearest=nearest, tokens=tokens)
+        return Finding(
+            question=question,
+            text=fit(answer.text, self._settings.max_answer_chars),
+            confidence=verdict.confidence,
+            sources=_sources(verdict.sources),
+            tokens=tokens,
+        )
+
+    async def _search(self, text: str, previous: str, collections: Sequence[str]) -> tuple[str, tuple[Passage, ...]]:
+        """The question in the form it was searched for, and what was found."""
+        limit = self._settings.top_k
+        if not previous or not followups.leans_back(text):
+            return text, await self._knowledge.search(text, collections=collections, limit=limit)
+        question = followups.combined(previous, text)
+        # One after the other: embedding takes every core as it is.
+        alone = await self._knowledge.search(followups.subject(text), collections=collections, limit=2 * limit)
+        together = await self._knowledge.search(question, collections=collections, limit=2 * limit)
+        return question, followups.mixed(alone, together, limit=limit)
+
+    async def _generate(self, prompt: Prompt, show: SnapshotSink) -> tuple[Answered, Arguments | None, int]:
+        """One generation, and a second without functions when the first calls one that can not be carried out."""
+        ended = await read_generation(self._engine.generate(prompt), show, max_chars=prompt.max_answer_chars)
+        if isinstance(ended, Answered):
+            return ended, None, ended.tokens
+        try:
+            return _NOTHING, self._functions.parse(ended), ended.tokens
+        except BadOutput as error:
+            log.warning("function call not usable", reason=str(error))
+        plain = Prompt(
+            language=prompt.language,
+            persona=prompt.persona,
+            history=prompt.history,
+            passages=prompt.passages,
+            question=prompt.question,
+            max_answer_chars=prompt.max_answer_chars,
+        )
+        again = await read_generation(self._engine.generate(plain), show, max_chars=prompt.max_answer_chars)
+        tokens = ended.tokens + again.tokens
+        return (_NOTHING if isinstance(again, FunctionCall) else again), None, tokens
+
+
+_NOTHING = Answered(text="", confidence=0.0)
+
+
+def _sources(passages: Sequence[Passage]) -> tuple[Source, ...]:
+    """One a document, as the reader sees it."""
+    found: dict[str, Source] = {}
+    for passage in passages:
+        source = Source(id=passage.document, title=passage.title, url=passage.url, score=round(passage.score, 4))
+        found.setdefault(passage.document, source)
+    return tuple(found.values())

@@ -1,0 +1,1 @@
+"""What answers a prompt from its passages; each engine implements `bot.ports.Engine`."""

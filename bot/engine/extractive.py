@@ -1,0 +1,182 @@
+"""The engine without a model: the best passage's own words.
+
+It is what a fresh machine answers with, and what answers while a model is down. It invents nothing, because it writes
+nothing; its confidence is the calibrated chance that the passage answers the question (`bot.dialogue.evidence`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+from bot.dialogue.evidence import COEFFICIENTS, Evidence, asked_kinds, held_kinds
+from bot.dialogue.language import shown
+from bot.dialogue.text import clipped, joined, sentences, terms
+from bot.errors import EngineUnavailable
+from bot.messages import Answered, Delta, EngineOutput, Passage, Prompt
+from bot.ports import EngineHealth
+
+OTHER_LANGUAGE_FACTOR = 0.5
+"""What a passage in another language than the reader's counts against one in theirs: the words are not translated."""
+SHOWN_FROM = 0.5
+"""An answer less sure than this is not shown while it grows: the house may yet refuse it."""
+
+
+class ExtractiveEngine:
+    """Answers with sentences of the passage that most likely answers the question."""
+
+    def __init__(self, *, embedder: str, coefficients: Path = COEFFICIENTS, shown_from: float = SHOWN_FROM) -> None:
+        self._embedder = embedder
+        self._coefficients = coefficients
+        self._shown_from = shown_from
+        self._evidence: Evidence | None = None
+
+    @property
+    def name(self) -> str:
+        return "extractive"
+
+    async def start(self) -> None:
+        self._evidence = await asyncio.to_thread(Evidence.load, self._embedder, self._coefficients)
+
+    async def close(self) -> None:
+        self._evidence = None
+
+    def health(self) -> EngineHealth:
+        return EngineHealth(ready=self._evidence is not None, detail="" if self._evidence else "is not started")
+
+    async def generate(self, prompt: Prompt) -> AsyncIterator[EngineOutput]:
+        if self._evidence is None:
+            raise EngineUnavailable("the extractive engine is not started")
+        if not prompt.passages:
+            yield Answered(text="", confidence=0.0)
+            return
+        chances = self._evidence.chances(prompt.question, prompt.passages)
+        best = max(range(len(chances)), key=lambda at: (self._worth(prompt, at, chances[at]), -at))
+        passage, chance = prompt.passages[best], chances[best]
+        pieces = excerpt_of(passage, prompt.question, prompt.max_answer_chars)
+        if chance >= self._shown_from:
+            for count in range(1, len(pieces)):
+                yield Delta(text=_put_together(pieces[:count]))
+            yield Delta(text=_put_together(pieces))
+        yield Answered(text=_put_together(pieces), confidence=chance, passages=(passage.id,))
+
+    @staticmethod
+    def _worth(prompt: Prompt, at: int, chance: float) -> float:
+        language = shown(prompt.passages[at].text)
+        return chance if language in (None, prompt.language) else chance * OTHER_LANGUAGE_FACTOR
+
+
+# -- Choosing the words --
+
+_LIST_ITEM = re.compile(r"^\s*(?:[-*+•]|(\d{1,3})[.)、])\s+(.*)$")
+_TABLE_ROW = re.compile(r"^\s*\|(.*)\|\s*$")
+_TABLE_RULE = re.compile(r"^\s*\|?[\s:|-]*-{2,}[\s:|-]*\|?\s*$")
+_HEADING = re.compile(r"^\s*#{1,6}\s+|\s*\{#[^}]*\}\s*$")
+
+
+def excerpt_of(passage: Passage, question: str, limit: int) -> tuple[str, ...]:
+    """The run of the passage's sentences, list items or table rows that fits the limit and meets the question best.
+
+    An answer column that fits is taken whole. A sentence that alone is longer than the limit is cut at a clause.
+    """
+    pieces = units(passage.text)
+    if not pieces:
+        return (clipped(passage.text.strip(), limit),)
+    weights = _relevance(pieces, question)
+    best: tuple[float, int, int] | None = None
+    for start in range(len(pieces)):
+        end = start + 1
+        while end < len(pieces) and len(_put_together(pieces[start : end + 1])) <= limit:
+            end += 1
+        worth = sum(weights[start:end])
+        if best is None or worth > best[0] + 1e-9:
+            best = (worth, start, end)
+    assert best is not None
+    _, start, end = best
+    if end - start == 1:
+        return (clipped(pieces[start], limit),)
+    return tuple(pieces[start:end])
+
+
+def _relevance(pieces: Sequence[str], question: str) -> list[float]:
+    """How much each piece has to do with the question. Words that every piece has tell nothing; the beginning, where
+    an answer usually stands, breaks a draw."""
+    asked, kinds = terms(question), asked_kinds(question)
+    words = [terms(piece) for piece in pieces]
+    spread = Counter(term for one in words for term in one)
+    worth = []
+    for at, (piece, mine) in enumerate(zip(pieces, words, strict=True)):
+        meets = sum(math.log(1 + len(pieces) / spread[term]) for term in asked & mine)
+        holds = 0.8 if kinds & held_kinds(piece) else 0.0
+        worth.append(meets + holds + (0.7 if at == 0 else 0.1))
+    return worth
+
+
+def units(text: str) -> list[str]:
+    """A passage's Markdown as pieces that each stand on their own: sentences, list items, table rows in words."""
+    pieces: list[str] = []
+    paragraph: list[str] = []
+    header: list[str] = []
+
+    def close_paragraph() -> None:
+        if paragraph:
+            pieces.extend(sentences(_joined_lines(paragraph)))
+            paragraph.clear()
+
+    for line in text.split("\n"):
+        row, item = _TABLE_ROW.match(line), _LIST_ITEM.match(line)
+        if not line.strip() or row or item:
+            close_paragraph()
+        if _TABLE_RULE.match(line):
+            continue
+        if row:
+            cells = [cell.strip() for cell in row[1].split("|")]
+            if header:
+                pieces.append(_row_in_words(header, cells))
+            else:
+                header = cells
+            continue
+        header = []
+        if item:
+            pieces.append(f"{item[1]}. {item[2].strip()}" if item[1] else f"- {item[2].strip()}")
+        elif line.startswith((" ", "\t")) and pieces and not paragraph and _is_item(pieces[-1]):
+            pieces[-1] = _joined_lines([pieces[-1], line.strip()])
+        elif line.strip():
+            paragraph.append(_HEADING.sub("", line).strip())
+    close_paragraph()
+    return [piece for piece in pieces if piece.strip()]
+
+
+def _is_item(piece: str) -> bool:
+    return bool(_LIST_ITEM.match(piece))
+
+
+def _joined_lines(lines: Sequence[str]) -> str:
+    """A paragraph's lines as one: no blank where both sides are Chinese."""
+    text = ""
+    for line in lines:
+        blank = " " if text and text[-1].isascii() and line[:1].isascii() else ""
+        text += blank + line
+    return text
+
+
+def _row_in_words(header: Sequence[str], cells: Sequence[str]) -> str:
+    """ "Electronics: Warranty 1 year; Home repair no": a row says what it is about, then each column with its name."""
+    rest = [f"{name} {cell}".strip() for name, cell in zip(header[1:], cells[1:], strict=False) if cell]
+    wide = not "".join(cells).isascii()
+    return (cells[0] + ("：" if wide else ": ") + ("；" if wide else "; ").join(rest)) if rest else cells[0]
+
+
+def _put_together(pieces: Sequence[str]) -> str:
+    """Sentences in a row; list items a line each."""
+    text = ""
+    for piece in pieces:
+        if text and (_is_item(piece) or _is_item(text.rsplit("\n", 1)[-1])):
+            text += "\n" + piece
+        else:
+            text = joined([text, piece]) if text else piece
+    return text
