@@ -29,7 +29,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "knowledge": ("bot.cli.knowledge:knowledge", "Fill, search and list the company's knowledge."),
     "tickets": ("bot.cli.tickets:tickets", "Work on tickets."),
     "deliveries": ("bot.cli.deliveries:deliveries", "Decide on replies that may not have arrived."),
-    "db": ("bot.cli.db:db", "Upgrade and check the database."),
+    "db": ("bot.cli.db:db", "Upgrade, check and copy the database."),
 }
 """Name to where it lives and its line of help; said here so that `kefu --help` imports none of them."""
 
