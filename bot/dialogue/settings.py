@@ -26,7 +26,7 @@ class DialogueSettings:
     """How the bot presents itself, for engines that write; "" keeps the built-in one."""
     top_k: int = 5
     """Passages searched for (`knowledge.top_k`)."""
-    sla_hours: int = 24
+    sla_hours: float = 24.0
     """Within how many hours a person answers a ticket (`tickets.sla_hours`)."""
     turn_seconds: float = 90.0
     """The longest a turn may take altogether; longer than `model.timeout_seconds`, which ends a generation."""
