@@ -153,8 +153,6 @@ def _meaning(message: Message, said: Address) -> tuple[MessageKind, str, str, st
     """(kind, command, text, quote)."""
     answered = replied(message)
     quote = message.quote.text if message.quote is not None else answered.words if answered is not None else ""
-    if said.command == "stop":
-        return MessageKind.STOP, "", "", ""
     if said.command:
         return MessageKind.COMMAND, said.command, said.text, quote
     if said.text or message.attachments:
