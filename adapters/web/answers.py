@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from aiohttp import web
 
 from adapters.web import wire
-from adapters.web.calls import EventWriter, Timing, alive, answering, api_headers, limited, read_body
+from adapters.web.calls import EventWriter, Timing, alive, answering, api_headers, limited, read_body, replies_after
 from adapters.web.cors import MESSAGE_HEADER, Cors
 from adapters.web.parsing import (
     Looked,
@@ -96,19 +96,17 @@ class AnswerRoutes:
         if receipt.inbound_id is not None:
             stream.bind(receipt.inbound_id)
         if receipt.status is ReceiptStatus.SHED:
-            if receipt.inbound_id is None or not await stream.arrives(seconds=self._timing.shed):
+            if not await stream.arrives(seconds=self._timing.shed):
                 raise Refused(429, "busy", "Too many messages; try again later.", retry_after=_RETRY_SHED_SECONDS)
-        elif receipt.status is ReceiptStatus.DUPLICATE and receipt.inbound_id is not None:
-            await self._recall(stream, receipt.inbound_id, message)
-        elif receipt.status is ReceiptStatus.DONE:
+        elif receipt.status is ReceiptStatus.DONE or receipt.inbound_id is None:
             stream.take()
+        elif receipt.status is ReceiptStatus.DUPLICATE:
+            await self._recall(stream, receipt.inbound_id, message)
 
     async def _recall(self, stream: Stream, inbound_id: int, message: IncomingMessage) -> None:
         """Hands the stream the reply that the first copy of its message already has, if it has one."""
-        replies = await limited(
-            self._surroundings.records.replies(message.conversation, after=0), seconds=self._timing.store
-        )
-        for delivery_id, reply in replies:
+        records, seconds = self._surroundings.records, self._timing.store
+        async for delivery_id, reply in replies_after(records, message.conversation, 0, seconds=seconds):
             if inbound_id in reply.answers:
                 stream.deliver(Delivery(id=delivery_id, reply=reply))
                 return
@@ -117,12 +115,16 @@ class AnswerRoutes:
         """Snapshots and pings, then one reply, whatever happens."""
         now = asyncio.get_running_loop().time
         language = language_of(message.text, message.sender.language)
-        sign_of_life = now()
+        sign_of_life, shown = now(), ""
         while True:
             item = await stream.next(seconds=self._timing.ping)
             if isinstance(item, Snapshot):
                 sign_of_life = now()
-                if item.text and not await writer.write(wire.delta(item.text, item.turn_id)):
+                # The core shows the same again as a sign of life; the client has it.
+                if item.text in ("", shown):
+                    continue
+                shown = item.text
+                if not await writer.write(wire.delta(item.text, item.turn_id)):
                     return
             elif item is None and now() - sign_of_life < self._timing.quiet:
                 if not await writer.write(wire.PING):

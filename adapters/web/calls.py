@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
@@ -15,6 +15,8 @@ from adapters.web.cors import Cors
 from adapters.web.parsing import Refused, check_content_type
 from adapters.web.streams import TooManyStreams
 from bot.errors import StoreUnavailable
+from bot.messages import ConversationRef, Reply
+from bot.ports import Records
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 T = TypeVar("T")
@@ -120,6 +122,19 @@ async def limited(work: Awaitable[T], *, seconds: float) -> T:
             return await work
     except TimeoutError as error:
         raise StoreUnavailable("no answer in time") from error
+
+
+async def replies_after(
+    records: Records, conversation: ConversationRef, after: int, *, seconds: float
+) -> AsyncIterator[tuple[int, Reply]]:
+    """Everything said to the conversation after that delivery, oldest first; the store gives it in pages.
+
+    :raises StoreUnavailable: as the store says, or when a page takes longer than that.
+    """
+    while page := await limited(records.replies(conversation, after=after), seconds=seconds):
+        for delivery in page:
+            yield delivery
+        after = page[-1][0]
 
 
 def alive(request: web.Request) -> bool:

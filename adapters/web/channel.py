@@ -47,10 +47,27 @@ class WebChannel:
     def account(self) -> str:
         return ""
 
+    @property
+    def repeatable(self) -> bool:
+        """Clients know a reply by its delivery id."""
+        return True
+
+    def placeholder_first(self, conversation: ConversationRef) -> bool:
+        del conversation
+        return False
+
     async def run(self, intake: Intake) -> None:
-        """Nothing to keep up between requests: each stream looks after itself."""
+        """Nothing to keep up between requests: each stream looks after itself.
+
+        When it is cancelled, streams of events end and no new ones are opened; those that wait for a reply stay, for
+        the turns that are still running.
+        """
         del intake
-        await asyncio.Event().wait()
+        self._board.reopen()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self._board.retire()
 
     def health(self) -> ChannelHealth:
         return ChannelHealth(up=not self._closed, detail=f"{len(self._board)} open streams")

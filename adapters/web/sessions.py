@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from aiohttp import web
 
 from adapters.web import wire
-from adapters.web.calls import EventWriter, Timing, alive, answering, api_headers, limited, read_body
+from adapters.web.calls import EventWriter, Timing, alive, answering, api_headers, limited, read_body, replies_after
 from adapters.web.cors import Cors
 from adapters.web.parsing import conversation_of, parse_looked, parse_watched
 from adapters.web.streams import Delivery, End, Purpose, Stream, Switchboard
@@ -91,7 +91,8 @@ class SessionRoutes:
         return history, replies
 
     async def _replies(self, conversation: ConversationRef, *, after: int) -> tuple[tuple[int, Reply], ...]:
-        return await limited(self._records.replies(conversation, after=after), seconds=self._timing.store)
+        found = replies_after(self._records, conversation, after, seconds=self._timing.store)
+        return tuple([delivery async for delivery in found])
 
     async def _body(self, request: web.Request) -> bytes:
         return await read_body(request, limit=_MAX_BODY_BYTES, seconds=self._timing.body)

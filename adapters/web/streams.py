@@ -213,12 +213,24 @@ class Switchboard:
         for stream in self._sessions.get(session, ()):
             stream.silence(answers)
 
+    def reopen(self) -> None:
+        self._closed = False
+
+    def retire(self) -> None:
+        """Opens no more streams and ends those of events: what they wait for is kept, and may take for ever."""
+        self._closed = True
+        self._finish(Purpose.EVENTS)
+
     def close(self) -> None:
         """Ends every stream; no more are opened."""
         self._closed = True
+        self._finish(*Purpose)
+
+    def _finish(self, *purposes: Purpose) -> None:
         for streams in self._sessions.values():
             for stream in streams:
-                stream.finish(End.CLOSING)
+                if stream.purpose in purposes:
+                    stream.finish(End.CLOSING)
 
     def _make_room(self, session: str) -> None:
         if self._count >= self._in_total:

@@ -39,6 +39,8 @@ from bot.ports import Surroundings
 
 SESSION = "a-session-of-one-visitor"
 OTHER_SESSION = "a-session-of-somebody-else"
+PAGE = 20
+"""Replies a call, as the real store gives no more than so many at once."""
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
@@ -127,7 +129,8 @@ class CoreDouble:
     async def replies(self, conversation: ConversationRef, *, after: int) -> tuple[tuple[int, Reply], ...]:
         if self.down:
             raise StoreUnavailable("disk full")
-        return tuple((id_, reply) for id_, where, reply in self._deliveries if where == conversation and id_ > after)
+        found = [(id_, reply) for id_, where, reply in self._deliveries if where == conversation and id_ > after]
+        return tuple(found[:PAGE])
 
     async def history(self, conversation: ConversationRef, *, limit: int) -> tuple[HistoryEntry, ...]:
         return tuple(self._history.get(conversation, [])[-limit:])

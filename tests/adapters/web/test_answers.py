@@ -173,6 +173,40 @@ async def test_a_repeated_message_gets_the_stored_reply(site: Site) -> None:
     assert len(site.core.messages) == 1
 
 
+async def test_the_stored_reply_is_found_however_much_was_said_since(site: Site) -> None:
+    site.core.script = lambda message: Scene(reply=answer("The first."))
+    async with site.chat(id="m-1") as response:
+        await _reply_of(response)
+    for number in range(50):
+        await site.core.reply(conversation(), answer(f"Later {number}"))
+    site.core.script = lambda message: None
+
+    async with site.chat(id="m-1") as response:
+        assert (await _reply_of(response))["response"] == "The first."
+
+
+async def test_a_snapshot_shown_again_is_not_sent_again(site: Site) -> None:
+    async with site.chat() as response:
+        events = read_events(response)
+        for text in ("At", "At", "", "At", "At the"):
+            await site.core.show(conversation(), text)
+            await asyncio.sleep(0.02)
+        await site.core.reply(conversation(), answer(answers=(1,)))
+        heard = [(event.name, event.data.get("text")) async for event in events if event.name != ":"]
+
+    assert heard == [("delta", "At"), ("delta", "At the"), ("reply", None)]
+
+
+async def test_a_message_that_needs_no_answer_is_noted(site: Site) -> None:
+    """As the word "stop" while an answer grows."""
+    site.core.next_status = ReceiptStatus.DONE
+
+    async with site.chat("停止") as response:
+        reply = await _reply_of(response)
+
+    assert (reply["outcome"], reply["pending"], reply["response"]) == ("chat", True, "收到。")
+
+
 async def test_the_same_client_id_in_two_sessions_is_two_messages(site: Site) -> None:
     site.core.script = lambda message: Scene(reply=answer(f"for {message.sender.id}"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 import pydantic
@@ -44,7 +45,7 @@ def test_no_file_reaches_outside_or_builds_html_from_strings() -> None:
 
 
 async def test_every_file_the_page_names_is_served_with_its_type(site: Site) -> None:
-    names = set(load_files())
+    names = set(await asyncio.to_thread(load_files))
     assert {"chat.html", "chat.css", "chat.js"} <= names
     for name in names - {"chat.html"}:
         async with site.client.get(site.server.make_url(f"/chat/{name}")) as response:

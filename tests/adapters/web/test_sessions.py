@@ -64,6 +64,34 @@ async def test_a_reply_that_is_sent_while_the_store_is_read_is_told_once(site: S
     assert [first.data["response"], second.data["response"]] == ["In between", "Afterwards"]
 
 
+async def test_a_long_dialogue_comes_back_whole(site: Site) -> None:
+    """The store gives replies in pages of 20."""
+    for number in range(1, 64):
+        await site.core.reply(conversation(), answer(f"Reply {number}"))
+
+    async with site.post("/api/v1/chat/events", {"session": SESSION, "after": 3}) as response:
+        events = read_events(response)
+        seen = [(await next_event(events, "reply")).data["id"] for _ in range(60)]
+    async with site.post("/api/v1/chat/history", {"session": SESSION}) as response:
+        history = await response.json()
+
+    assert seen == list(range(4, 64))
+    assert history["last"] == 63
+    assert [entry["reply"]["id"] for entry in history["entries"]] == list(range(4, 64))
+
+
+async def test_when_receiving_ends_events_end_and_a_waiting_answer_still_comes(site: Site) -> None:
+    receiving = asyncio.create_task(site.channel.run(site.core))
+    await asyncio.sleep(0)
+    async with site.post("/api/v1/chat/events", {"session": SESSION}) as tab, site.chat() as asked:
+        receiving.cancel()
+        assert [event.data for event in await all_events(tab)] == [{"reason": "closing"}]
+        async with site.chat("One more") as late:
+            assert late.status == 503
+        await site.core.reply(conversation(), answer(answers=(1,)))
+        assert (await all_events(asked))[-1].data["response"] == "At checkout."
+
+
 async def test_two_tabs_of_one_session_both_hear_every_reply(site: Site) -> None:
     site.core.script = lambda message: Scene(reply=answer(f"Re: {message.text}"), pause=0.05)
     watch = {"session": SESSION, "after": 0}
