@@ -73,9 +73,7 @@ def test_only_the_settings_see_the_environment() -> None:
 
 def test_the_check_finds_a_name_and_forgives_prose(tmp_path: Path) -> None:
     module = tmp_path / "module.py"
-    module.write_text(
-        '"""Telegram."""\nclass A:\n    """Slack."""\n    x = "e.g. telegram:1"\n    """WeCom."""\n# Slack\n'
-    )
+    module.write_text('"""Telegram."""\nclass A:\n    x = "as telegram:1"\n    """WeCom."""\n# Slack\n')
     assert _platforms_in(module) == []
     module.write_text('def send_to_slack(x):\n    return x == f"{x}telegram"\n')
     assert _platforms_in(module) == ["send_to_slack", "telegram"]
