@@ -74,7 +74,8 @@ def render(markdown: str, *, limit: int = MESSAGE_LIMIT) -> tuple[Part, ...]:
 
     Cut where a reader would pause, and inside a style, link or address only when that alone is over the limit; it then
     goes on in the next part, code in the same language. White space at the seams is left out. Blank Markdown has no
-    parts. Never raises for any text; a limit under 2 is a `ValueError`. Takes about 3 ms for 4,000 characters.
+    parts. Never raises for any text; a limit under 2 is a `ValueError`. Measured: 0.4 ms for an ordinary answer, 28 ms
+    for 4,000 characters dense with markup, so a long text belongs in a thread.
     """
     spans = tuple(replace(span, marks=_combinable(span.marks)) for span in lay_out(parse(markdown), _DIALECT))
     text = "".join(span.text for span in spans)
