@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from aiohttp import web
 
 from bot.messages import (
     ConversationRef,
     EngineOutput,
+    HistoryEntry,
     IncomingMessage,
     Passage,
     Prompt,
@@ -20,6 +22,7 @@ from bot.messages import (
     Reply,
     Ticket,
 )
+from bot.telemetry import Metrics
 
 Vector: TypeAlias = npt.NDArray[np.float32]
 
@@ -229,6 +232,3 @@ class Surroundings:
     """Where the product's HTTP server is reached from outside; "" when nobody said."""
     max_message_chars: int
     max_body_bytes: int
-
-
-Sleep: TypeAlias = Callable[[float], Awaitable[None]]
