@@ -1,16 +1,15 @@
-"""Two scores for each passage to one: how near its meaning is, and how many of its words are shared.
-
-The weighted sum of normalised scores, weighted by how much the full-text half has to say:
+"""Two scores for each passage to one: how near its meaning is, and how far its words stand out.
 
     dense'   = (cosine - mean cosine over the collection) / (best cosine - that mean), not below 0
-    lexical' = BM25 / best BM25
-    weight   = the share of the question that the best full-text match explains, at most .5
-    score    = (1 - weight) * dense' + weight * lexical'
+    outstanding = (BM25 - fifth best BM25) / best BM25, not below 0
+    share    = how much of the question the best full-text match explains, 0 to 1
+    score    = (dense' + 2 share * outstanding) / (1 + 2 share)
 
-A fixed weight cannot suit both kinds of question. One that quotes the text (Chinese reading comprehension)
-wants .3 or more for the words; a paraphrase (StackFAQ) is hurt by more than .15. The share of the question's
-possible BM25 score that was reached tells the two apart, with nothing left to tune: figures in
-docs/decisions/0003-retrieval.md.
+A weighted sum of normalised scores, where the weight of the words follows what they have to say. A fixed weight
+cannot suit both kinds of question: one that quotes the text (Chinese reading comprehension) wants .3 or more for
+the words, and a paraphrase of a FAQ is hurt by more than .15. The two differ in how much of the question's
+possible BM25 score was reached, and in how far the best match is above the crowd that shares its small words.
+Figures: docs/decisions/0003-retrieval.md.
 """
 
 import math
@@ -21,8 +20,9 @@ import numpy as np
 
 from knowledge.embedders.base import Vector
 
-# The words never outvote the meaning: at .5 a passage that shares every word draws with the nearest one.
-MAX_LEXICAL_WEIGHT = 0.5
+_WORDS_WEIGHT = 2.0
+_CROWD = 5
+"""The full-text match that many others come close to: what it scores says nothing."""
 
 _WIDE = re.compile("[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff]")
 _WORD = re.compile("[^\\W_\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff]+")
@@ -31,10 +31,11 @@ _CHARACTERS_A_WORD = 1.7  # Chinese running text, as ICU cuts it
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fused:
-    """Scores of the candidates, each of shape (candidates,), in the candidates' order."""
+    """Scores of the candidates, each of shape (candidates,), in the candidates' order, 0 to 1."""
 
     score: Vector
     lexical: Vector
+    """BM25 over the best BM25."""
 
 
 def question_terms(text: str) -> float:
@@ -55,7 +56,8 @@ def explained_share(best_bm25: float, terms: float, passages: int) -> float:
 def fuse(*, cosines: Vector, mean: float, bm25: Vector, terms: float, passages: int) -> Fused:
     """Mixes both halves for one question's candidates.
 
-    cosines, bm25: shape (candidates,); bm25 is 0 where a candidate shares no word.
+    cosines, bm25: shape (candidates,); bm25 is 0 where a candidate shares no word. They hold the best
+    matches of each half, at least five of the full text's where there are as many.
     mean: the mean cosine over everything that was searched, what an unrelated passage gets.
     terms: of the question (`question_terms`); passages: how many the full-text index holds.
     """
@@ -65,7 +67,10 @@ def fuse(*, cosines: Vector, mean: float, bm25: Vector, terms: float, passages: 
     # One passage, or all of them alike: nothing to tell apart.
     dense = np.clip((cosines - mean) / span, 0.0, 1.0) if span > 1e-6 else np.ones_like(cosines)
     best = float(bm25.max())
-    lexical = bm25 / best if best > 0.0 else np.zeros_like(bm25)
-    weight = min(MAX_LEXICAL_WEIGHT, explained_share(best, terms, passages))
-    score = (1.0 - weight) * dense + weight * lexical
-    return Fused(score=score.astype(np.float32), lexical=lexical.astype(np.float32))
+    if best <= 0.0:
+        return Fused(score=dense.astype(np.float32), lexical=np.zeros_like(bm25))
+    crowd = float(np.partition(bm25, -_CROWD)[-_CROWD]) if bm25.size >= _CROWD else 0.0
+    outstanding = np.maximum(bm25 - crowd, 0.0) / best
+    weight = _WORDS_WEIGHT * explained_share(best, terms, passages)
+    score = (dense + weight * outstanding) / (1.0 + weight)
+    return Fused(score=score.astype(np.float32), lexical=(bm25 / best).astype(np.float32))
