@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import importlib
 import importlib.util
 import os
 import shutil
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import click
 
@@ -26,6 +27,10 @@ LIMIT_SECONDS = 10.0
 INDEX_SECONDS = 60.0
 LOW_DISK_BYTES = 200 * 1024 * 1024
 """Less than this, and a busy day or an upgrade's copy may fill the disk."""
+
+
+Check: TypeAlias = Callable[[], Awaitable[str]]
+"""Says in a line how something is; raises what is wrong with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +51,7 @@ class _Ill(Exception):
 @click.pass_obj
 def doctor(operator: Operator, as_json: bool) -> None:
     """Check configuration, database, index, engine and every channel's credentials. Changes nothing."""
-    findings = asyncio.run(_examine(operator))
+    findings = _examine(operator)
     well = all(finding.ok for finding in findings)
     if as_json:
         print_json({"ok": well, "checks": [asdict(finding) for finding in findings]})
@@ -58,23 +63,28 @@ def doctor(operator: Operator, as_json: bool) -> None:
         sys.exit(1)
 
 
-async def _examine(operator: Operator) -> list[Finding]:
+def _examine(operator: Operator) -> list[Finding]:
     try:
         settings = operator.settings()
     except OperatorError as error:
         return [Finding(name="configuration", ok=False, detail=str(error))]
     configure_logging(settings, quiet=True)
     source = str(settings.file) if settings.file else "no kefu.toml: defaults and the environment"
-    found = [Finding(name="configuration", ok=True, detail=source)]
-    found.append(await _look("database", lambda: asyncio.to_thread(_database, settings), LIMIT_SECONDS))
-    found.append(await _look("index", lambda: _index(settings), INDEX_SECONDS))
-    found.append(await _look("engine", lambda: _engine(settings), LIMIT_SECONDS))
+    configuration = Finding(name="configuration", ok=True, detail=source)
+    return [configuration, *asyncio.run(_look_at_parts(settings, _channel_checks(settings)))]
+
+
+async def _look_at_parts(settings: Settings, channels: Mapping[str, Check]) -> list[Finding]:
+    found = [
+        await _look("database", lambda: asyncio.to_thread(_database, settings), LIMIT_SECONDS),
+        await _look("index", lambda: _index(settings), INDEX_SECONDS),
+        await _look("engine", lambda: _engine(settings), LIMIT_SECONDS),
+    ]
     # Side by side: one platform that does not answer keeps nobody waiting twice.
-    channels = [_look(name, check, LIMIT_SECONDS) for name, check in _channels(settings)]
-    return found + list(await asyncio.gather(*channels))
+    return found + list(await asyncio.gather(*(_look(name, check, LIMIT_SECONDS) for name, check in channels.items())))
 
 
-async def _look(name: str, check: Callable[[], Awaitable[str]], limit: float) -> Finding:
+async def _look(name: str, check: Check, limit: float) -> Finding:
     from knowledge.errors import KnowledgeError
 
     try:
@@ -118,6 +128,8 @@ def _database(settings: Settings) -> str:
 
 def _writable_space(path: Path) -> str:
     folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if not folder.is_dir():
+        raise _Ill(f"{folder} is in the way: it is no folder")
     for target in (folder, path) if path.exists() else (folder,):
         if not os.access(target, os.W_OK):
             raise _Ill(f"{target} can not be written by this user")
@@ -148,16 +160,19 @@ async def _engine(settings: Settings) -> str:
     return "extractive: answers in the words of the knowledge, without a model"
 
 
-def _channels(settings: Settings) -> Iterator[tuple[str, Callable[[], Awaitable[str]]]]:
+def _channel_checks(settings: Settings) -> dict[str, Check]:
     """Each channel that is on, with its own check: `adapters.<platform>.checking.check(settings)`, where it has one."""
+    checks: dict[str, Check] = {}
     for name, channel in settings.channels.items():
+        module = f"adapters.{name}.checking"
         if not channel.on:
             continue
+        if importlib.util.find_spec(module) is None:
+            checks[name] = _on
+        else:
+            checks[name] = functools.partial(importlib.import_module(module).check, channel)
+    return checks
 
-        async def check(name: str = name, channel: object = channel) -> str:
-            module = f"adapters.{name}.checking"
-            if importlib.util.find_spec(module) is None:
-                return "on"
-            return str(await (await asyncio.to_thread(importlib.import_module, module)).check(channel))
 
-        yield name, check
+async def _on() -> str:
+    return "on"

@@ -1,0 +1,169 @@
+"""`kefu doctor`, with a Bot API on loopback and an index of the test's choice."""
+
+import asyncio
+import contextlib
+import socket
+import threading
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from knowledge.errors import IndexMismatchError, IndexMissingError
+from tests.cli.house import Called, Kefu
+from tests.core.house import new_database
+from tests.fakes.telegram_api import TOKEN, FakeTelegram
+
+
+class FakeIndex:
+    """What `open_knowledge` gives, as far as the doctor looks."""
+
+    def __init__(self) -> None:
+        self.answer: int | Exception = 137
+
+    async def check(self) -> int:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+@pytest.fixture(autouse=True)
+def index(monkeypatch: pytest.MonkeyPatch) -> FakeIndex:
+    fake = FakeIndex()
+
+    @contextlib.asynccontextmanager
+    async def open_knowledge(_: object) -> AsyncIterator[FakeIndex]:
+        yield fake
+
+    monkeypatch.setattr("knowledge.service.open_knowledge", open_knowledge)
+    return fake
+
+
+@pytest.fixture
+def telegram() -> Iterator[str]:
+    """The address of a Bot API that runs beside the test."""
+    loop, stop, address = asyncio.new_event_loop(), asyncio.Event(), list[str]()
+    ready = threading.Event()
+
+    async def serve() -> None:
+        async with FakeTelegram() as fake:
+            address.append(fake.url)
+            ready.set()
+            await stop.wait()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
+    thread.start()
+    assert ready.wait(10)
+    yield address[0]
+    loop.call_soon_threadsafe(stop.set)
+    thread.join(10)
+    loop.close()
+
+
+@pytest.fixture
+def silent_address() -> Iterator[str]:
+    """Somebody who takes the call and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+def of(called: Called) -> dict[str, tuple[bool, str]]:
+    found = {check["name"]: (check["ok"], check["detail"]) for check in called.json["checks"]}
+    assert called.json["ok"] is all(ok for ok, _ in found.values())
+    assert called.status == (0 if called.json["ok"] else 1)
+    return found
+
+
+def test_a_fresh_machine_is_well_and_nothing_is_changed(kefu: Kefu, index: FakeIndex, tmp_path: Path) -> None:
+    index.answer = IndexMissingError("nothing is indexed yet")
+    called = kefu("doctor")
+    assert called.status == 0
+    lines = [line.split(maxsplit=2)[:2] for line in called.out.splitlines()]
+    assert lines == [["ok", name] for name in ("configuration", "database", "index", "engine", "web")]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_running_house_is_described(kefu: Kefu, tmp_path: Path) -> None:
+    (tmp_path / "kefu.toml").write_text("[web]\nenabled = false\n")
+    (tmp_path / "data").mkdir()
+    new_database(tmp_path / "data")
+    found = of(kefu("doctor", "--json"))
+    assert list(found) == ["configuration", "database", "index", "engine"]
+    assert found["configuration"] == (True, "kefu.toml")
+    assert "sound and up to date" in found["database"][1] and "write-ahead log" in found["database"][1]
+    assert found["index"] == (True, "data/knowledge: 137 passages, embedder multilingual-e5-small")
+
+
+def test_a_mistake_in_the_settings_is_the_only_finding(kefu: Kefu, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEFU_HTTP__PROT", "1")
+    found = of(kefu("doctor", "--json"))
+    assert found == {"configuration": (False, 'KEFU_HTTP__PROT: there is no setting http.prot; did you mean "port"?')}
+
+
+@pytest.mark.parametrize("illness", ["damaged", "older", "disk", "in the way"])
+def test_an_ill_database_is_named(kefu: Kefu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, illness: str) -> None:
+    if illness == "in the way":
+        (tmp_path / "data").write_text("a file where the folder should be")
+    else:
+        (tmp_path / "data").mkdir()
+        path = new_database(tmp_path / "data")
+        if illness == "damaged":
+            path.write_bytes(b"This is no database at all. " * 200)
+        elif illness == "older":
+            path.write_bytes(b"")
+        else:
+            monkeypatch.setattr("bot.cli.doctor.LOW_DISK_BYTES", 2**60)
+    found = of(kefu("doctor", "--json"))
+    assert found["database"][0] is False
+    assert found["index"][0] and found["web"][0], "the rest is examined all the same"
+
+
+def test_an_index_of_another_embedder_is_named(kefu: Kefu, index: FakeIndex) -> None:
+    index.answer = IndexMismatchError("the index was made with bge-m3;\nkefu knowledge sync --rebuild")
+    ok, detail = of(kefu("doctor", "--json"))["index"]
+    assert not ok and "--rebuild" in detail and "\n" not in detail
+
+
+def test_a_part_that_fails_in_a_new_way_is_a_finding_without_its_words(kefu: Kefu, index: FakeIndex) -> None:
+    index.answer = RuntimeError("customer text 13800138000")
+    assert of(kefu("doctor", "--json"))["index"] == (False, "fails with RuntimeError")
+
+
+def test_an_engine_of_a_later_version_is_named(kefu: Kefu, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEFU_MODEL__BACKEND", "vllm")
+    assert of(kefu("doctor", "--json"))["engine"][0] is False
+
+
+def test_telegrams_token_is_tried(kefu: Kefu, telegram: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEFU_TELEGRAM__API_URL", telegram)
+    monkeypatch.setenv("KEFU_TELEGRAM__TOKEN", TOKEN)
+    assert of(kefu("doctor", "--json"))["telegram"] == (True, "@kefu_test_bot, polling")
+
+
+@pytest.mark.parametrize(
+    "trouble, said",
+    [("revoked", "does not know this token"), ("unreachable", "can not be reached"), ("silent", "no answer within")],
+)
+def test_a_token_that_does_not_work_is_named_and_not_shown(
+    kefu: Kefu, telegram: str, silent_address: str, monkeypatch: pytest.MonkeyPatch, trouble: str, said: str
+) -> None:
+    monkeypatch.setattr("bot.cli.doctor.LIMIT_SECONDS", 1.0)
+    addresses = {"revoked": telegram, "unreachable": "http://127.0.0.1:9", "silent": silent_address}
+    monkeypatch.setenv("KEFU_TELEGRAM__API_URL", addresses[trouble])
+    monkeypatch.setenv("KEFU_TELEGRAM__TOKEN", "700000001:AAanother-token-0123456789")
+    called = kefu("doctor", "--json")
+    ok, detail = of(called)["telegram"]
+    assert not ok and said in detail
+    assert "AAanother" not in called.out + called.err
+
+
+def test_one_platform_that_is_silent_does_not_keep_the_others_waiting(
+    kefu: Kefu, silent_address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.cli.doctor.LIMIT_SECONDS", 1.0)
+    monkeypatch.setenv("KEFU_TELEGRAM__API_URL", silent_address)
+    monkeypatch.setenv("KEFU_TELEGRAM__TOKEN", TOKEN)
+    found: dict[str, Any] = of(kefu("doctor", "--json"))
+    assert found["web"][0] is True
+    assert found["telegram"][0] is False
