@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeAlias
@@ -232,3 +232,7 @@ class Surroundings:
     """Where the product's HTTP server is reached from outside; "" when nobody said."""
     max_message_chars: int
     max_body_bytes: int
+
+
+Sleep: TypeAlias = Callable[[float], Awaitable[None]]
+"""`asyncio.sleep`, or a test's time."""
