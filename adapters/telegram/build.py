@@ -15,7 +15,7 @@ from adapters.telegram.settings import ChannelSettings
 from adapters.telegram.standing import Standing
 from adapters.telegram.timing import Timing
 from adapters.telegram.webhook import Webhook
-from bot.ports import HttpChannel, Sleep, Surroundings
+from bot.ports import Sleep, Surroundings
 
 
 def build(
@@ -24,7 +24,7 @@ def build(
     *,
     timing: Timing | None = None,
     sleep: Sleep = asyncio.sleep,
-) -> HttpChannel:
+) -> TelegramChannel:
     """The channel, without a connection yet. `timing` and `sleep` are for tests."""
     _silence_libraries()
     timing = timing or Timing()

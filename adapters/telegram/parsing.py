@@ -213,12 +213,12 @@ def _press(update_id: int, query: CallbackQuery, reading: Reading) -> Parsed:
     if query.message is None:
         return Parsed(update_id=update_id, press=press, ignored="a button under a message of no chat")
     namespace, _, rest = query.data.partition(":")
-    name, _, value = rest.partition(":")
+    name, _, turn = rest.partition(":")
     kind: Literal[MessageKind.FEEDBACK, MessageKind.ACTION]
     judgement: Feedback | None = None
-    if namespace == "fb" and name in ("up", "down") and value:
+    if namespace == "fb" and name in ("up", "down") and turn:
         kind = MessageKind.FEEDBACK
-        judgement = Feedback(turn_id=value, rating="up" if name == "up" else "down")
+        judgement = Feedback(turn_id=turn, rating="up" if name == "up" else "down")
     elif namespace == "act" and name in _ACTIONS:
         kind = MessageKind.ACTION
     else:
@@ -232,7 +232,7 @@ def _press(update_id: int, query: CallbackQuery, reading: Reading) -> Parsed:
             conversation=_conversation(query.message.chat, query.message.thread, reading),
             sender=_person(query.sender),
             kind=kind,
-            text="" if judged else value,
+            # No text: an action's text is what the ticket is to be about, and a button knows nothing of that.
             command="" if judged else name,
             feedback=judgement,
             # A press has no time and no number. It comes after everything that stands above the button.

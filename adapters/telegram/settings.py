@@ -54,11 +54,12 @@ class ChannelSettings(pydantic.BaseModel):
     api_url: Annotated[str, pydantic.AfterValidator(_api_url)] = "https://api.telegram.org"
     """Another address for a Bot API server of one's own."""
     transport: Literal["polling", "webhook"] = "polling"
+    """"polling" needs no public address; "webhook" needs `webhook_url` and `webhook_secret`."""
     webhook_url: Annotated[str, pydantic.AfterValidator(_webhook_url)] = ""
     """Where Telegram reaches kefu: https, ending in /telegram/webhook."""
     webhook_secret: Annotated[pydantic.SecretStr, pydantic.AfterValidator(_secret)] = pydantic.SecretStr("")
     """Telegram sends it with every call, so that nobody else can."""
-    collections: tuple[str, ...] = pydantic.Field(("default",), min_length=1)
+    collections: tuple[str, ...] = pydantic.Field(default=("default",), min_length=1)
     """What customers may be told from."""
 
     @property

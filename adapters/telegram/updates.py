@@ -66,7 +66,7 @@ ATTACHMENTS = {
     "audio": "audio",
     "video": "video",
     "video_note": "video",
-    "animation": "animation",
+    "animation": "video",
     "sticker": "sticker",
     "dice": "sticker",
     "contact": "contact",

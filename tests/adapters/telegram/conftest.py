@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
@@ -14,7 +14,6 @@ from adapters.telegram.channel import TelegramChannel
 from adapters.telegram.settings import ChannelSettings
 from adapters.telegram.timing import Timing
 from bot.messages import ConversationRef
-from bot.ports import HttpChannel
 from tests.adapters.telegram.doubles import TOKEN, MemoryIntake, surroundings
 from tests.fakes.telegram_api import FakeTelegram
 
@@ -22,8 +21,9 @@ QUICK = Timing(
     poll=1.0, patience=1.0, first_pause=0.02, longest_pause=0.2, refused_pause=0.3, store_limit=2.0, upkeep=0.2
 )
 
-Build = Callable[..., HttpChannel]
-Running = Callable[[HttpChannel], AbstractAsyncContextManager[asyncio.Task[None]]]
+Build = Callable[..., Awaitable[TelegramChannel]]
+Until = Callable[[Callable[[], object]], Awaitable[None]]
+Running = Callable[[TelegramChannel], AbstractAsyncContextManager[asyncio.Task[None]]]
 
 
 @pytest.fixture
@@ -40,9 +40,9 @@ def intake() -> MemoryIntake:
 @pytest.fixture
 async def make(fake: FakeTelegram) -> AsyncIterator[Build]:
     """Builds channels for the fake's bot, off the loop as the product does, and closes them at the end."""
-    made: list[HttpChannel] = []
+    made: list[TelegramChannel] = []
 
-    async def make_one(*, timing: Timing = QUICK, max_body_bytes: int = 100_000, **settings: object) -> HttpChannel:
+    async def make_one(*, timing: Timing = QUICK, max_body_bytes: int = 100_000, **settings: object) -> TelegramChannel:
         values = ChannelSettings.model_validate({"token": TOKEN, "api_url": fake.url, **settings})
         around = surroundings(max_body_bytes=max_body_bytes)
         channel = await asyncio.to_thread(build, values, around, timing=timing)
@@ -56,9 +56,7 @@ async def make(fake: FakeTelegram) -> AsyncIterator[Build]:
 
 @pytest.fixture
 async def channel(make: Build) -> TelegramChannel:
-    made = await make()
-    assert isinstance(made, TelegramChannel)
-    return made
+    return await make()
 
 
 @pytest.fixture
@@ -66,7 +64,7 @@ def running(intake: MemoryIntake) -> Running:
     """Runs a channel inside `async with`."""
 
     @asynccontextmanager
-    async def run(channel: HttpChannel) -> AsyncIterator[asyncio.Task[None]]:
+    async def run(channel: TelegramChannel) -> AsyncIterator[asyncio.Task[None]]:
         task = asyncio.create_task(channel.run(intake))
         try:
             yield task
@@ -79,13 +77,15 @@ def running(intake: MemoryIntake) -> Running:
 
 
 @pytest.fixture
-def until() -> Iterator[Callable[[Callable[[], object]], object]]:
-    async def wait(condition: Callable[[], object], timeout: float = 8.0) -> None:
-        async with asyncio.timeout(timeout):
+def until() -> Until:
+    """Waits until something is so, and not for ever."""
+
+    async def wait(condition: Callable[[], object]) -> None:
+        async with asyncio.timeout(15.0):
             while not condition():
                 await asyncio.sleep(0.01)
 
-    yield wait
+    return wait
 
 
 def conversation(chat: int = 5, thread: int | str = "") -> ConversationRef:

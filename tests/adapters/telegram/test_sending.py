@@ -22,7 +22,7 @@ from bot.errors import (
     Undeliverable,
 )
 from bot.messages import ConversationRef, Outcome, Reply, ReplyAction, Source
-from tests.adapters.telegram.conftest import Build, Running, conversation
+from tests.adapters.telegram.conftest import Build, Running, Until, conversation
 from tests.adapters.telegram.doubles import TOKEN
 from tests.fakes.botapi.faults import FloodLimits
 from tests.fakes.telegram_api import FakeTelegram, Fault
@@ -254,16 +254,16 @@ async def test_what_became_of_a_send_is_told_exactly(
 
 
 async def test_an_answer_that_never_comes_is_given_up(fake: FakeTelegram, make: Build) -> None:
-    channel: Any = await make(timing=Timing(answer=0.3))
+    channel = await make(timing=Timing(answer=0.3))
     fake.faults.add(Fault(kind="hang", apply=True))
     began = time.monotonic()
     with pytest.raises(PerhapsSent):
         await send(channel)
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 5.0
 
 
 async def test_a_server_that_is_not_there_was_surely_not_reached(make: Build) -> None:
-    channel: Any = await make(api_url="http://127.0.0.1:9")
+    channel = await make(api_url="http://127.0.0.1:9")
     with pytest.raises(NotSent):
         await send(channel)
 
@@ -281,7 +281,7 @@ async def test_a_429_parks_its_chat_and_no_other(fake: FakeTelegram, channel: Te
 
 
 async def test_while_the_token_is_refused_only_the_receiver_asks(
-    fake: FakeTelegram, channel: TelegramChannel, running: Running, until: Any
+    fake: FakeTelegram, channel: TelegramChannel, running: Running, until: Until
 ) -> None:
     async with running(channel):
         await until(lambda: channel.health().up)
@@ -334,7 +334,7 @@ async def test_snapshots_that_would_have_to_wait_are_left_out(fake: FakeTelegram
     assert len(fake.calls(chat=GROUP)) < 5
     began = time.monotonic()
     await send(channel, to=conversation(GROUP), replaces=shown)
-    assert time.monotonic() - began < 1.0, "the final text has its place"
+    assert time.monotonic() - began < 3.0, "the final text has its place"
 
 
 async def test_a_draft_that_fails_is_told_and_the_final_reply_does_not_care(
@@ -383,10 +383,10 @@ async def test_a_crowd_is_answered_at_the_pace_that_telegram_allows(
 
 
 async def test_the_token_is_in_no_log_line_and_no_error(
-    fake: FakeTelegram, make: Build, running: Running, until: Any, caplog: pytest.LogCaptureFixture
+    fake: FakeTelegram, make: Build, running: Running, until: Until, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")
-    channel: Any = await make()
+    channel = await make()
     secret = TOKEN.partition(":")[2]
     errors: list[str] = []
     with structlog.testing.capture_logs() as logs:

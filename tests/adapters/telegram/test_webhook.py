@@ -6,7 +6,7 @@ import asyncio
 import gzip
 import json
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -15,14 +15,13 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from adapters.telegram.channel import TelegramChannel
 from adapters.telegram.settings import WEBHOOK_PATH
 from adapters.telegram.webhook import SECRET_HEADER
-from bot.ports import HttpChannel
-from tests.adapters.telegram.conftest import Build, Running
+from tests.adapters.telegram.conftest import Build, Running, Until
 from tests.adapters.telegram.doubles import SECRET, MemoryIntake, message, update
 from tests.fakes.telegram_api import FakeTelegram, Fault
 
-Until = Callable[..., Awaitable[None]]
 Client = TestClient[web.Request, web.Application]
 URL = f"https://bot.example.com{WEBHOOK_PATH}"
 HOOK = {"transport": "webhook", "webhook_url": URL, "webhook_secret": SECRET}
@@ -30,12 +29,12 @@ TRUE = {SECRET_HEADER: SECRET}
 
 
 @pytest.fixture
-async def hooked(make: Build) -> HttpChannel:
+async def hooked(make: Build) -> TelegramChannel:
     return await make(**HOOK)
 
 
 @asynccontextmanager
-async def serving(channel: HttpChannel, intake: MemoryIntake) -> AsyncIterator[Client]:
+async def serving(channel: TelegramChannel, intake: MemoryIntake) -> AsyncIterator[Client]:
     app = web.Application()
     app.add_routes(channel.routes(intake))
     async with TestClient(TestServer(app)) as client:
@@ -44,7 +43,7 @@ async def serving(channel: HttpChannel, intake: MemoryIntake) -> AsyncIterator[C
 
 @pytest.fixture
 async def client(
-    hooked: HttpChannel, intake: MemoryIntake, running: Running, fake: FakeTelegram, until: Until
+    hooked: TelegramChannel, intake: MemoryIntake, running: Running, fake: FakeTelegram, until: Until
 ) -> AsyncIterator[Client]:
     async with serving(hooked, intake) as made, running(hooked):
         await until(lambda: hooked.health().up)
@@ -93,7 +92,7 @@ async def test_an_update_of_another_shape_is_acknowledged_so_that_it_blocks_no_o
 
 async def test_an_edit_and_an_album_are_remembered_across_calls(client: Client, intake: MemoryIntake) -> None:
     for number, caption in ((1, "哪个是真的？"), (2, ""), (3, "")):
-        part = message(message_id=number, photo=[{}], media_group_id="a", **({"caption": caption} if caption else {}))
+        part = message(message_id=number, photo=[{}], media_group_id="a", caption=caption)
         await posted(client, update(payload=part, update_id=number))
     assert intake.texts == ["哪个是真的？"]
 
@@ -106,7 +105,7 @@ async def test_a_press_is_answered(client: Client, fake: FakeTelegram, until: Un
 
 
 async def test_before_we_know_who_we_are_telegram_is_asked_to_come_again(
-    hooked: HttpChannel, intake: MemoryIntake
+    hooked: TelegramChannel, intake: MemoryIntake
 ) -> None:
     async with serving(hooked, intake) as client:
         assert await posted(client) == 503
