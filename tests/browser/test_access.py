@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator
 
 import pytest
-from playwright.async_api import Page, expect
+import pytest_asyncio
+from playwright.async_api import Browser, Page, expect
 
 from bot.messages import Author
 from tests.adapters.web.doubles import answer
 from tests.browser.conftest import Visit
-from tests.browser.stage import Stage
+from tests.browser.stage import Stage, staged
 from tests.browser.test_talking import ask
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
@@ -73,9 +75,25 @@ async def _full_page(page: Page, stage: Stage) -> None:
     await expect(page.locator(".actions")).to_be_visible()
 
 
-async def test_every_word_reaches_the_contrast_of_aa(visit: Visit, stage: Stage) -> None:
-    page = await visit(locale="en-US", reduced_motion="reduce")
-    await _full_page(page, stage)
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def full(browser: Browser) -> AsyncIterator[Page]:
+    """A page on a phone with one of everything, for those who only look."""
+    context = await browser.new_context(
+        locale="en-US", viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True, reduced_motion="reduce"
+    )
+    async with staged() as stage:
+        page = await context.new_page()
+        await page.goto(stage.address)
+        await _full_page(page, stage)
+        long = "x" * 300 + "\n\n|a|b|\n|-|-|\n|" + "y" * 200 + "|z|\n\n```\n" + "z" * 300
+        await stage.core.reply(stage.core.messages[1].conversation, answer(long))
+        await expect(page.locator(".message pre")).to_be_visible()
+        yield page
+        await context.close()
+
+
+async def test_every_word_reaches_the_contrast_of_aa(full: Page) -> None:
+    page = full
     await page.evaluate(
         "import('./chat/strings.js')"
         ".then(({label}) => label(document.getElementById('banner'), 'offline').hidden = false)"
@@ -85,32 +103,36 @@ async def test_every_word_reaches_the_contrast_of_aa(visit: Visit, stage: Stage)
         found = await page.evaluate(CONTRAST)
         assert found["poor"] == [], scheme
         assert found["seen"] > 40
+    await page.evaluate("document.getElementById('banner').hidden = true")
 
 
-async def test_everything_that_is_pressed_is_44_pixels_or_more(visit: Visit, stage: Stage) -> None:
-    page = await visit(locale="en-US", phone=True)
-    assert await page.evaluate(SMALL) == []
-    await _full_page(page, stage)
-    assert await page.evaluate(SMALL) == []
-    await page.locator("#restart").click()
-    assert await page.evaluate(SMALL) == []
+async def test_everything_that_is_pressed_is_44_pixels_or_more(full: Page, visit: Visit) -> None:
+    assert await full.evaluate(SMALL) == []
+    fresh = await visit(locale="en-US", phone=True)
+    assert await fresh.evaluate(SMALL) == []
+    await fresh.locator("#restart").click()
+    assert await fresh.evaluate(SMALL) == []
 
 
-async def test_nothing_sticks_out_sideways(visit: Visit, stage: Stage) -> None:
-    page = await visit(locale="en-US")
-    await _full_page(page, stage)
-    long = "x" * 300 + "\n\n|a|b|\n|-|-|\n|" + "y" * 200 + "|z|\n\n```\n" + "z" * 300
-    await stage.core.reply(stage.core.messages[1].conversation, answer(long))
-    await expect(page.locator(".message pre")).to_be_visible()
+async def test_nothing_sticks_out_sideways(full: Page) -> None:
     for width in (320, 390, 860, 1280):
-        await page.set_viewport_size({"width": width, "height": 700})
-        beyond = await page.evaluate(
+        await full.set_viewport_size({"width": width, "height": 700})
+        beyond = await full.evaluate(
             "[document.documentElement, document.getElementById('scroll')]"
             ".map((node) => node.scrollWidth - node.clientWidth)"
         )
         assert beyond == [0, 0], width
-        await expect(page.locator("#composer")).to_be_in_viewport(ratio=0.99)
-        await expect(page.locator(".bar")).to_be_in_viewport(ratio=0.99)
+        await expect(full.locator("#composer")).to_be_in_viewport(ratio=0.99)
+        await expect(full.locator(".bar")).to_be_in_viewport(ratio=0.99)
+
+
+async def test_every_control_has_a_name(full: Page) -> None:
+    nameless = await full.evaluate(
+        """() => [...document.querySelectorAll('button, a, textarea, section, [role=log]')]
+          .filter((node) => !(node.getAttribute('aria-label') || node.textContent.trim() || node.labels?.length))
+          .map((node) => node.outerHTML)"""
+    )
+    assert nameless == []
 
 
 async def test_less_motion_where_less_is_wanted(visit: Visit, stage: Stage) -> None:
@@ -174,17 +196,6 @@ async def test_the_dialog_keeps_and_returns_the_focus(visit: Visit) -> None:
     await page.keyboard.press("Escape")
     await expect(page.locator("dialog")).to_be_hidden()
     await expect(page.locator("#restart")).to_be_focused()
-
-
-async def test_every_control_has_a_name(visit: Visit, stage: Stage) -> None:
-    page = await visit(locale="en-US")
-    await _full_page(page, stage)
-    nameless = await page.evaluate(
-        """() => [...document.querySelectorAll('button, a, textarea, section, [role=log]')]
-          .filter((node) => !(node.getAttribute('aria-label') || node.textContent.trim() || node.labels?.length))
-          .map((node) => node.outerHTML)"""
-    )
-    assert nameless == []
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ class Chat {
     watcher: {
       accepted: (entry) => this.#accepted(entry),
       delta: (_, data) => this.#grow(data),
-      replied: (entry, reply) => this.#replied(reply, [entry]),
+      replied: (entries, reply) => this.#replied(reply, entries),
       refused: (entry, error) => this.#refused(entry, error),
       waiting: (entry, reason) => this.#waiting(entry, reason),
       held: () => Boolean(this.#frame.held),
@@ -310,7 +310,7 @@ class Chat {
     // The server has kept the refused copy and will not answer it: only a new message is.
     retry.addEventListener("click", () => {
       label(unlabel(line), "sending");
-      this.#outbox.add({ ...entry, id: randomId(12), inbound: 0, at: Date.now() });
+      this.#outbox.add({ ...entry, id: randomId(12), at: Date.now() });
     });
     unlabel(line).append(label(view.make("span"), key), ...(error.status === 413 ? [] : [retry]));
     this.#frame.announce(key);
