@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeVar, cast
 import click
 
 from bot.cli.common import Operator, configure_logging, print_json
+from bot.errors import KefuError
 
 if TYPE_CHECKING:  # the channel and the core are imported when something is asked, not for `kefu chat --help`
     from adapters.terminal.batch import Result
@@ -24,6 +25,9 @@ if TYPE_CHECKING:  # the channel and the core are imported when something is ask
     from bot.settings import Settings
 
 T = TypeVar("T")
+
+OPEN_SECONDS = 300.0
+"""How long knowledge and engine may take to open: a large model is read from a slow disk in minutes."""
 
 
 @click.command(short_help="Talk to the bot from this terminal.")
@@ -78,7 +82,8 @@ async def _once(settings: Settings, question: str, user: str | None, collections
 
     screen = Screen(sys.stdout)
     channel = _channel(settings, None if as_json else screen)
-    async with open_terminal(settings, channel):
+    async with open_terminal(settings, channel) as opened:
+        await _opened(opened)
         started = time.perf_counter()
         reply = await channel.ask(question, user or nobody(), collections)
         took = (time.perf_counter() - started) * 1000
@@ -90,12 +95,22 @@ async def _once(settings: Settings, question: str, user: str | None, collections
         sys.exit(1)
 
 
+async def _opened(opened: asyncio.Event) -> None:
+    """Waits until answers come at once, so that their times are their own."""
+    try:
+        async with asyncio.timeout(OPEN_SECONDS):
+            await opened.wait()
+    except TimeoutError:
+        raise KefuError(f"knowledge and engine were not open within {OPEN_SECONDS:g} s; see kefu doctor") from None
+
+
 async def _batch(settings: Settings, file: BinaryIO, printer: _BatchPrinter) -> None:
     from adapters.terminal.batch import answer_lines
     from bot.cli.opening import open_terminal
 
     channel = _channel(settings, None)
-    async with open_terminal(settings, channel):
+    async with open_terminal(settings, channel) as opened:
+        await _opened(opened)
         await answer_lines(cast("Iterable[bytes]", file), channel.ask, printer)
 
 

@@ -36,23 +36,23 @@ async def open_desk(settings: Settings) -> AsyncIterator[tuple[Desk, Store]]:
 
 
 @contextlib.asynccontextmanager
-async def open_terminal(settings: Settings, channel: TerminalChannel) -> AsyncIterator[None]:
+async def open_terminal(settings: Settings, channel: TerminalChannel) -> AsyncIterator[asyncio.Event]:
     """The whole core with the terminal as its only channel, until the block ends.
 
-    Whoever sits at a terminal is the operator: the limits that protect the house from strangers do not hold.
+    The event is set once knowledge and engine are open; what is asked before waits for them. Whoever sits at a terminal is the operator: the limits that protect the house from strangers do not hold.
     """
     from bot.app import open_app
 
     limits = settings.limits.model_copy(
         update={"user_per_minute": _UNLIMITED, "user_tokens_per_day": 0, "queue_per_conversation": _UNLIMITED}
     )
-    stop = asyncio.Event()
+    stop, opened = asyncio.Event(), asyncio.Event()
     async with (
         open_app(replace(settings, limits=limits), channels=lambda _: [channel]) as app,
         asyncio.TaskGroup() as group,
     ):
-        group.create_task(app.serve(stop))
+        group.create_task(app.serve(stop, ready=lambda _: opened.set()))
         try:
-            yield
+            yield opened
         finally:
             stop.set()

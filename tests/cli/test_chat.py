@@ -1,8 +1,10 @@
 """`kefu chat` over a small core; the real one is behind the same door in tests/core."""
 
+import asyncio
 import contextlib
 import io
 import json
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 
 from adapters.terminal.channel import TerminalChannel
 from bot.errors import OperatorError
-from bot.messages import IncomingMessage, Outcome, ReceiptStatus, Reply
+from bot.messages import Outcome, ReceiptStatus
 from bot.settings import Settings
 from tests.adapters.terminal.core import TinyCore, echo
 from tests.cli.house import Kefu
@@ -20,16 +22,16 @@ from tests.cli.house import Kefu
 
 @pytest.fixture
 def core(monkeypatch: pytest.MonkeyPatch) -> TinyCore:
-    import asyncio
-
     tiny = TinyCore()
 
     @contextlib.asynccontextmanager
-    async def open_terminal(_: Settings, channel: TerminalChannel) -> AsyncIterator[None]:
+    async def open_terminal(_: Settings, channel: TerminalChannel) -> AsyncIterator[asyncio.Event]:
         tiny.channel = channel
         task = asyncio.create_task(channel.run(tiny))
+        opened = asyncio.Event()
+        opened.set()
         try:
-            yield
+            yield opened
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
@@ -134,25 +136,51 @@ def test_a_core_that_can_not_start_is_one_line(
     kefu: Kefu, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
 ) -> None:
     @contextlib.asynccontextmanager
-    async def open_terminal(*_: object) -> AsyncIterator[None]:
+    async def open_terminal(*_: object) -> AsyncIterator[asyncio.Event]:
         raise OperatorError("data/ can not be written")
-        yield
+        yield asyncio.Event()
 
     monkeypatch.setattr("bot.cli.opening.open_terminal", open_terminal)
     called = kefu("chat", *arguments)
     assert (called.status, called.err) == (2, "kefu: data/ can not be written\n")
 
 
-def test_a_core_that_falls_over_ends_the_talk_and_says_why(
+def test_a_question_that_is_not_answered_in_time_does_not_end_the_talk(
     kefu: Kefu, core: TinyCore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def answer(_: IncomingMessage) -> Reply:
-        raise AssertionError("never reached")
-
-    core.answer = answer
     core.silent = True
     monkeypatch.setattr("adapters.terminal.channel.ANSWER_SECONDS", 0.05)
-    monkeypatch.setattr("sys.stdin", io.StringIO("一\n"))
+    monkeypatch.setattr("sys.stdin", io.StringIO("一\n二\n"))
     called = kefu("chat")
-    assert "kefu: no answer within" in called.out
+    assert called.out.count("kefu: no answer within") == 2
     assert called.status == 0
+
+
+@pytest.mark.parametrize("typed", ["", "一\n"], ids=["at once", "while it is asked"])
+def test_a_core_that_falls_over_ends_the_talk_and_says_why(
+    kefu: Kefu, monkeypatch: pytest.MonkeyPatch, typed: str
+) -> None:
+    @contextlib.asynccontextmanager
+    async def open_terminal(_: Settings, channel: TerminalChannel) -> AsyncIterator[asyncio.Event]:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fall_over())
+            yield asyncio.Event()
+
+    async def fall_over() -> None:
+        await asyncio.sleep(0.2)
+        raise OperatorError("the index is of another embedder")
+
+    monkeypatch.setattr("bot.cli.opening.open_terminal", open_terminal)
+    monkeypatch.setattr("sys.stdin", SlowHands(typed))
+    called = kefu("chat")
+    assert (called.status, called.err) == (2, "kefu: the index is of another embedder\n")
+
+
+class SlowHands(io.StringIO):
+    """Closes the terminal only after a while."""
+
+    def readline(self, *_: Any) -> str:  # type: ignore[override]  # typeshed has both bytes and str here
+        line = super().readline()
+        if not line:
+            time.sleep(0.5)
+        return line
