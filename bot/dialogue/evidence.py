@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from bot.dialogue.followups import asked
 from bot.dialogue.language import shown
 from bot.dialogue.text import fold, terms
 from bot.errors import SettingsError
@@ -82,7 +83,12 @@ class Evidence:
         return evidence
 
     def chances(self, question: str, passages: Sequence[Passage]) -> tuple[float, ...]:
-        """For each passage of one search, the probability that it answers the question."""
+        """For each passage of one search, the probability that it answers the question.
+
+        Of a follow-up together with what it follows, only the follow-up is looked at: with the words of the earlier
+        question in it, the passage that answered that one looks right again.
+        """
+        question = asked(question)
         if not passages:
             return ()
         columns = [FEATURES.index(name) for name in self.names]
@@ -155,7 +161,7 @@ def features(question: str, passages: Sequence[Passage]) -> npt.NDArray[np.float
     price, a duration, a place … is asked for and the passage has one, -1 if it has none, else 0; same_language: 0 or 1;
     unknown_words: share of the question's words that no passage has.
     """
-    asked = terms(question)
+    wanted = terms(question)
     characters = _characters(question)
     kinds = asked_kinds(question)
     language = shown(question)
@@ -167,8 +173,8 @@ def features(question: str, passages: Sequence[Passage]) -> npt.NDArray[np.float
     def mass(some: frozenset[str]) -> float:
         return sum(weight.get(term, unseen) for term in some)
 
-    total = mass(asked) or 1.0
-    unknown = mass(frozenset(term for term in asked if term not in spread)) / total
+    total = mass(wanted) or 1.0
+    unknown = mass(frozenset(term for term in wanted if term not in spread)) / total
     rows = []
     for at, passage in enumerate(passages):
         mine = words[at]
@@ -185,8 +191,8 @@ def features(question: str, passages: Sequence[Passage]) -> npt.NDArray[np.float
                 passage.dense - sum(others) / len(others) if others else 0.0,
                 passage.score,
                 passage.lexical,
-                mass(asked & mine.all) / total,
-                mass(asked & mine.title) / (mass(mine.title) or 1.0),
+                mass(wanted & mine.all) / total,
+                mass(wanted & mine.title) / (mass(mine.title) or 1.0),
                 len(characters & mine.characters) / max(len(characters), 1),
                 (1.0 if kinds & mine.kinds else -1.0) if kinds else 0.0,
                 float(language is None or mine.language == language),

@@ -2,9 +2,12 @@
 
 Two searches beat either one: the message alone knows the new subject (returns), the message after the previous
 question knows what is asked about it ("and to Canada?" after "How long does delivery take?"). Their scores are mixed.
-On the dependent half of tests/data/conversations.jsonl the right passage comes first in .91 of cases, against .70 for
-the message alone and .48 to .61 for the concatenation, which drowns the new subject in the old one. Messages that
-stand on their own lose nothing by it, so that a doubtful case may be taken for a follow-up: that costs one search.
+On the dependent messages of tests/data/conversations.jsonl the right passage then comes first in .87 of cases, against
+.62 for the message alone and .48 to .61 for the concatenation, which drowns the new subject in the old one.
+
+Only messages that are tied to what went before are searched so. Leaning on the previous question whenever a message is
+short, or found little, was tried: it answers 8 % more of the short follow-ups, and takes a fifth of the questions that
+the knowledge does not hold for ones about the previous subject.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from bot.dialogue.text import clipped, fold
+from bot.dialogue.text import clipped, fold, terms
 from bot.messages import Passage
 
 ALONE_WEIGHT = 0.6
@@ -27,27 +30,36 @@ _LEADS = re.compile(
 _TAILS = re.compile(r"(?:的话|呢|咧|吗|么|嘛|啊|呀)+$")
 _POINTS_BACK = re.compile(
     r"它|这个|那个|这样|那样|这种|那种|那边|这边|这些|那些|之后|之前|过了|的话|上面|刚才|"
-    r"\b(?:it|its|that|this|those|these|they|them|there|then|instead|either|one|ones|same|else|after that)\b"
+    r"\b(?:it|its|those|these|they|them|there|then|instead|either|same|else|(?:the|this|that|which) one)\b|"
+    r"\b(?:for|about|with|of|on|after|to|like|do|does|mean) (?:that|this)\b|^(?:that|this)\b|\b(?:that|this)$"
 )
-_POINTS_NOWHERE = re.compile(r"\b(?:is|was) (?:it|there|that)\b|\bthere (?:is|are)\b|\bi (?:think|know|see) that\b")
-_HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff]")
-_WORD = re.compile(r"[a-z0-9']+")
+_POINTS_NOWHERE = re.compile(
+    r"\b(?:is|was|be) it (?:possible|ok|okay|true|allowed|safe|too late|normal)\b|"
+    r"\b(?:is|are|was) there\b|\bthere (?:is|are)\b"
+)
 _SIGNS = " \t?？!！.。,，、；;~～"
 
-SHORT_HAN = 9
-SHORT_WORDS = 6
+# What is left of 「多久能到？」 or "how long does it take?" without these is nothing: the subject was named before.
+_NO_SUBJECT = re.compile(
+    r"几(?:天|点|个|次|件)|多少钱|钱|元|块|费用|时间|时候|[能会用有要收给算放来行啊到天长久大少多贵]|"
+    r"\b(?:long|much|many|cost|costs|take|takes|days?|hours?|time|price|fee|far|often|soon|work|works|about|happen|happens)\b"
+)
 _PIECE_CHARS = 120
 
 
 def leans_back(text: str) -> bool:
-    """Whether a message may need the previous question to be understood."""
+    """Whether a message is tied to the previous question: it begins like a continuation, points at something named
+    before, or names no subject of its own."""
     folded = fold(text).strip(_SIGNS)
     if _LEADS.match(folded) or folded.endswith(("呢", "咧")):
         return True
     if _POINTS_BACK.search(_POINTS_NOWHERE.sub(" ", folded)):
         return True
-    han = len(_HAN.findall(folded))
-    return han <= SHORT_HAN if han else len(_WORD.findall(folded)) <= SHORT_WORDS
+    return not _names_subject(folded)
+
+
+def _names_subject(text: str) -> bool:
+    return bool(terms(_NO_SUBJECT.sub(" ", fold(text))))
 
 
 def subject(text: str) -> str:
@@ -62,6 +74,12 @@ def combined(previous: str, text: str) -> str:
     that "and to Japan?" after "and to Canada?" still knows that delivery times are meant."""
     lines = [line for line in previous.split("\n") if line.strip()]
     return "\n".join([*(clipped(line, _PIECE_CHARS) for line in lines[-2:]), text])
+
+
+def asked(question: str) -> str:
+    """What a combined question asks: its last line, if that names a subject. Any other question as it is."""
+    earlier, _, last = question.rpartition("\n")
+    return subject(last) if earlier and _names_subject(last) else question
 
 
 def mixed(alone: Sequence[Passage], together: Sequence[Passage], *, limit: int) -> tuple[Passage, ...]:

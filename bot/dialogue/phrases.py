@@ -94,7 +94,7 @@ class Phrase(enum.Enum):
     )
     OPEN_TICKET_EXISTS = (
         "如果问的是您的工单 {number}，把编号发给我就能看到进度。",
-        "If this is about your ticket {number}, send me the number and I'll tell you how it stands.",
+        "If this is about {number}, which is still open, send me the number and I'll tell you how it stands.",
     )
     KNOWLEDGE_DOWN = (
         "抱歉，我现在暂时查不了资料，请过几分钟再问我一次。",
@@ -111,7 +111,7 @@ class Phrase(enum.Enum):
 
     TICKET_OPENED = (
         "已为您登记工单 {number}，{within}会有同事在这里答复您。想看进度，把编号发给我就行。",
-        "I've opened ticket {number} for you. A colleague will answer you here {within}; "
+        "Done: your ticket number is {number}. A colleague will answer you here {within}; "
         "to see how it stands, just send me the number.",
     )
     TICKET_NEEDS_WORDS = (
@@ -121,18 +121,18 @@ class Phrase(enum.Enum):
     HANDOFF = (
         "好的，已为您转给人工客服，编号 {number}。{within}会有同事在这里回复您，前面的对话都能看到，不用再说一遍。"
         "等待时也可以继续问我。",
-        "Of course. I've passed you on to our support team, ticket {number}. A colleague will reply to you here "
-        "{within} and can see our conversation, so there is no need to repeat anything. "
+        "Of course. I've passed you on to our support team ({number}). A colleague will reply to you here {within} "
+        "and can see our conversation, so there is no need to repeat anything. "
         "You can keep asking me in the meantime.",
     )
     COMPLAINT = (
         "非常抱歉，给您带来了不好的体验。您的投诉已登记，编号 {number}，由专人跟进，{within}会在这里答复您。",
-        "I'm very sorry about this. I've registered your complaint as ticket {number}; a colleague will look into it "
+        "I'm very sorry about this. I've registered your complaint under {number}; a colleague will look into it "
         "personally and answer you here {within}.",
     )
     HELD = (
         "同事正在处理您的工单 {number}，您的话我已经转达，请在这里等同事回复。想重新和我聊，发「重新开始」就行。",
-        "A colleague is looking after ticket {number}. I've passed your message on, and they will reply to you here. "
+        "A colleague is looking after your request ({number}). I've passed your message on, and they will reply here. "
         "To talk to me again, send “/reset”.",
     )
 
@@ -146,7 +146,7 @@ class Phrase(enum.Enum):
     )
     PARKED = (
         "抱歉，这条消息我没能处理好。已为您登记工单 {number}，{within}会有同事在这里答复您。",
-        "Sorry, something went wrong with this message. I've opened ticket {number} for you; "
+        "Sorry, something went wrong with this message. I've opened a ticket for you, {number}; "
         "a colleague will answer you here {within}.",
     )
     PARKED_SUBJECT = ("机器人多次处理失败的消息", "A message the bot failed on repeatedly")
@@ -163,7 +163,7 @@ class Phrase(enum.Enum):
 
     TICKET_UNKNOWN = (
         "没有查到您名下的工单 {number}，请核对一下编号。",
-        "I can't find a ticket {number} of yours. Please check the number.",
+        "I can't find {number} among your tickets. Please check the number.",
     )
     NO_TICKETS = (
         "您目前没有工单。需要登记一个的话，发「/ticket 问题描述」就行。",
@@ -171,20 +171,20 @@ class Phrase(enum.Enum):
     )
     TICKET_OPEN = (
         "工单 {number}（{subject}）已登记，正在等同事处理，{due}。",
-        "Ticket {number} (“{subject}”) is registered and waiting for a colleague; {due}.",
+        "{number} (“{subject}”) is registered and waiting for a colleague; {due}.",
     )
     TICKET_ASSIGNED = (
         "工单 {number}（{subject}）同事正在处理，{due}。",
-        "A colleague is working on ticket {number} (“{subject}”); {due}.",
+        "A colleague is working on {number} (“{subject}”); {due}.",
     )
     TICKET_ANSWERED = (
         "工单 {number}（{subject}）同事已经答复，请看上面的消息；还有疑问，发「转人工」就行。",
-        "A colleague has answered ticket {number} (“{subject}”): please see the messages above. "
+        "A colleague has answered {number} (“{subject}”): please see the messages above. "
         "If anything is still open, say “agent”.",
     )
     TICKET_CLOSED = (
         "工单 {number}（{subject}）已经办结。如果问题还在，告诉我，我再为您登记一个。",
-        "Ticket {number} (“{subject}”) is closed. If the problem is still there, tell me and I'll open a new one.",
+        "{number} (“{subject}”) is closed. If the problem is still there, tell me and I'll open a new one.",
     )
     DUE_WITHIN = ("预计 {within}答复您", "you should hear from them {within}")
     OVERDUE = (

@@ -67,7 +67,7 @@ class Questions:
         :raises KnowledgeUnavailable: nothing can be searched now.
         :raises EngineError: the engine failed.
         """
-        question, passages = await self._search(searchable(text), previous, turn.collections)
+        question, passages = await self._search(" ".join(searchable(text).split()), previous, turn.collections)
         if not passages:
             return Finding(question=question)
         weighed = sorted(

@@ -47,8 +47,12 @@ _FLOOR = {
     Intent.WANTS_PERSON: 0.3,
     Intent.COMPLAINT: 0.3,
     Intent.WANTS_TICKET: 0.3,
-    Intent.RESET: 0.4,
+    Intent.RESET: 0.5,
 }
+_LIKELY_WISH = 0.6
+_SURE_WISH = 0.8
+_LONGEST_COURTESY = 8
+"""Characters or Latin words of a greeting that is also a question (「有人在吗」)."""
 # Turns the scores into a probability; fitted with the above.
 _TEMPERATURE = 0.15
 
@@ -121,8 +125,14 @@ class Understanding:
             if intent in WISHES or (intent and piece == rest):
                 # A clause that is a wish to the letter is one, whatever stands around it: 「杯子碎了，转人工」.
                 return Reading(intent=intent, certainty=1.0, wish=float(intent in WISHES), rest=rest)
-        scores = self._model.scores(await self._knowledge.embed(rest), rest)
-        return _decide(scores, rest)
+        reading = _decide(self._model.scores(await self._knowledge.embed(rest), rest), rest)
+        *_, last = clauses(rest) or (rest,)
+        if reading.intent is Intent.QUESTION and last != rest and not _asks(last):
+            # A story that ends in a wish: 「订单一直没到，电话是 138…，帮我登记一下」.
+            ending = _decide(self._model.scores(await self._knowledge.embed(last), last), rest)
+            if ending.intent in WISHES and ending.wish >= _SURE_WISH:
+                return ending
+        return reading
 
     def _without_courtesies(self, text: str) -> tuple[str, Intent | None]:
         """「谢谢，那换货呢？」 is a question: greetings and thanks to the letter are taken off either end."""
@@ -147,14 +157,32 @@ def _key(text: str) -> str:
 def _decide(scores: npt.NDArray[np.float64], rest: str) -> Reading:
     intents = list(Intent)
     odds = np.exp((scores - scores.max()) / _TEMPERATURE)
-    chances = odds / odds.sum()
-    wish = float(sum(chances[intents.index(intent)] for intent in WISHES))
+    chances = dict(zip(intents, (odds / odds.sum()).tolist(), strict=True))
+    wish = sum(chances[intent] for intent in WISHES)
     biased = scores.copy()
     biased[intents.index(Intent.QUESTION)] += _QUESTION_BONUS
-    best = int(biased.argmax())
-    if scores[best] < _FLOOR.get(intents[best], -math.inf):
-        best = intents.index(Intent.QUESTION)
-    return Reading(intent=intents[best], certainty=float(chances[best]), wish=wish, rest=rest)
+    best = intents[int(biased.argmax())]
+    asking = _asks(rest)
+    if best is not Intent.QUESTION and (
+        scores[intents.index(best)] < _FLOOR[best]
+        # Somebody who asks politely (能不能…？) or at length wants to know something, whatever the words around it.
+        or (asking and best is Intent.COMPLAINT and chances[best] < _SURE_WISH)
+        or (asking and best in COURTESIES and _length(rest) > _LONGEST_COURTESY)
+    ):
+        best = Intent.QUESTION
+    if best is Intent.QUESTION and wish >= _LIKELY_WISH and not asking:
+        # Clearly a wish, though not clearly for a person, a ticket or redress.
+        best = max(WISHES, key=lambda intent: chances[intent])
+    return Reading(intent=best, certainty=chances[best], wish=wish, rest=rest)
+
+
+def _length(text: str) -> int:
+    folded = fold(text)
+    return sum(map(len, _HAN_RUN.findall(folded))) + len(_WORD.findall(folded))
+
+
+def _asks(text: str) -> bool:
+    return bool(_ASKING.search(fold(text)))
 
 
 # -- The classifier --

@@ -105,13 +105,18 @@ def excerpt_of(passage: Passage, question: str, limit: int) -> tuple[str, ...]:
 def _relevance(pieces: Sequence[str], question: str) -> list[float]:
     """How much each piece has to do with the question. Words that every piece has tell nothing; the beginning, where
     an answer usually stands, breaks a draw."""
-    asked, kinds = terms(question), asked_kinds(question)
+    # Of a follow-up the last line is what is asked; the lines before it only say what about.
+    before, _, last = question.rpartition("\n")
+    asked, about, kinds = terms(last), terms(before), asked_kinds(last)
     words = [terms(piece) for piece in pieces]
     spread = Counter(term for one in words for term in one)
     worth = []
     for at, (piece, mine) in enumerate(zip(pieces, words, strict=True)):
-        meets = sum(math.log(1 + len(pieces) / spread[term]) for term in asked & mine)
-        holds = 0.8 if kinds & held_kinds(piece) else 0.0
+        meets = sum(
+            (1.0 if term in asked else 0.3) * math.log(1 + len(pieces) / spread[term])
+            for term in (asked | about) & mine
+        )
+        holds = 1.0 if kinds & held_kinds(piece) else 0.0
         worth.append(meets + holds + (0.7 if at == 0 else 0.1))
     return worth
 
