@@ -71,7 +71,7 @@ class Poller:
                 await self._sleep(self._backoff.pause())
             except Exception as error:  # a defect must not make us deaf: the same updates come again
                 log.exception("telegram.receiving_failed", error=type(error).__name__)
-                self._standing.failed("receiving failed; see the log")
+                self._standing.failed("defect", "receiving failed; see the log")
                 await self._sleep(self._backoff.pause())
 
     async def _prepare(self, intake: Intake) -> None:
@@ -112,18 +112,19 @@ class Poller:
     async def _recover(self, error: TelegramError) -> None:
         pause = self._backoff.pause()
         if not isinstance(error, Refused):
-            self._standing.failed(f"Telegram can not be reached: {error.message}")
+            self._standing.failed("unreachable", f"Telegram can not be reached: {error.message}")
         elif error.code in (401, 404):
             # getMe, deleteWebhook and getUpdates are as old as bots: 404 is the token here, or another address.
             self._standing.refuse()
             pause = self._timing.refused_pause
         elif error.code == 409:
             webhook = "webhook" in error.description
-            self._standing.failed("a webhook was set" if webhook else "another process polls with the same token")
+            words = "somebody has set a webhook" if webhook else "another process polls with the same token"
+            self._standing.failed("rival", words)
             # A webhook is removed again; another poller is asked to give way by nothing but our patience.
             self._ready = self._ready and not webhook
             pause = max(pause, self._timing.longest_pause * random.uniform(0.3, 1.0))
         else:
-            self._standing.failed(f"Telegram answers with an error: {error.message}")
+            self._standing.failed("unreachable", f"Telegram answers with an error: {error.message}")
             pause = max(pause, error.retry_after or 0.0)
         await self._sleep(pause)

@@ -75,13 +75,13 @@ class Webhook:
                     self._standing.refuse()
                     pause = self._timing.refused_pause
                 else:
-                    self._standing.failed(f"Telegram refuses the webhook: {refused.message}")
+                    self._standing.failed("unreachable", f"Telegram refuses the webhook: {refused.message}")
             except TelegramError as error:
-                self._standing.failed(f"Telegram can not be reached: {error.message}")
+                self._standing.failed("unreachable", f"Telegram can not be reached: {error.message}")
                 pause = backoff.pause()
             except Exception as error:  # a defect must not end the upkeep
                 log.exception("telegram.upkeep_failed", error=type(error).__name__)
-                self._standing.failed("looking after the webhook failed; see the log")
+                self._standing.failed("defect", "looking after the webhook failed; see the log")
                 pause = backoff.pause()
             await self._sleep(pause)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 
 import aiohttp
 import pytest
@@ -11,8 +12,8 @@ import structlog
 
 from adapters.telegram.timing import Timing
 from bot.messages import MessageKind
-from tests.adapters.telegram.conftest import Build, Running, Until
-from tests.adapters.telegram.doubles import BOT_ID, TOKEN, MemoryIntake
+from tests.adapters.telegram.conftest import QUICK, Build, Running, Until
+from tests.adapters.telegram.doubles import BOT_ID, TOKEN, MemoryIntake, message
 from tests.fakes.telegram_api import FakeTelegram, Fault
 
 CURSOR = ("telegram", str(BOT_ID))
@@ -97,7 +98,7 @@ async def test_every_kind_of_update_that_we_read_is_asked_for(
         fake.people.stops(5, 31)
         fake.people.blocks(5)
         await until(lambda: len(intake.messages) == 3)
-    assert [message.kind for message in intake.messages] == [MessageKind.TEXT, MessageKind.STOP, MessageKind.GONE]
+    assert [found.kind for found in intake.messages] == [MessageKind.TEXT, MessageKind.STOP, MessageKind.GONE]
 
 
 async def test_a_webhook_that_was_left_behind_is_removed_with_nothing_lost(
@@ -138,7 +139,7 @@ async def test_a_thumb_is_thanked_for_and_every_press_is_answered(
         await until(lambda: all(fake.state.callbacks[press["id"]]["answered"] for press in (judged, strange)))
     assert fake.state.callbacks[judged["id"]]["answered"]["text"] == "谢谢您的反馈！"
     assert fake.state.callbacks[strange["id"]]["answered"]["text"] == ""
-    assert [message.kind for message in intake.messages] == [MessageKind.FEEDBACK]
+    assert [found.kind for found in intake.messages] == [MessageKind.FEEDBACK]
 
 
 async def test_a_press_that_can_not_be_answered_any_more_stops_nothing(
@@ -269,6 +270,37 @@ async def test_a_revoked_token_is_tried_seldom_and_resumes_by_itself(
             await until(lambda: "back" in intake.texts and channel.health().up)
     assert len([line for line in logs if line["event"] == "telegram.down"]) == 1
     assert Timing().refused_pause > 30, "two calls a minute at most"
+
+
+async def test_an_outage_of_many_faces_is_one_line_down_and_one_up(
+    fake: FakeTelegram, make: Build, running: Running, intake: MemoryIntake, until: Until
+) -> None:
+    channel = await make()
+    with structlog.testing.capture_logs() as logs:
+        async with running(channel):
+            await until(lambda: channel.health().up)
+            for kind in ("reset", "html", "truncated", "error", "close", "cut"):
+                fake.faults.add(Fault(kind=kind, method="getUpdates", times=1))
+            fake.people.says(5, "wake")
+            await until(lambda: intake.texts == ["wake"])
+            fake.people.says(5, "again")
+            await until(lambda: all(fault.fired for fault in fake.faults.program))
+            await until(lambda: intake.texts == ["wake", "again"] and channel.health().up)
+    events = [line["event"] for line in logs if line["event"] in ("telegram.down", "telegram.up")]
+    assert events == ["telegram.up", "telegram.down", "telegram.up"]
+
+
+async def test_numbers_that_start_anew_after_a_quiet_week_are_received(
+    fake: FakeTelegram, make: Build, running: Running, intake: MemoryIntake, until: Until
+) -> None:
+    fake.people.says(5, "before")
+    async with running(await make(timing=replace(QUICK, quiet=0.1))):
+        await until(lambda: intake.texts == ["before"])
+        await until(lambda: "offset" not in fake.calls("getUpdates")[-1].params and len(fake.calls("getUpdates")) > 2)
+        fake.people.happens("message", message("after", message_id=99), update_id=17)
+        await until(lambda: intake.texts == ["before", "after"])
+        await until(lambda: not fake.unconfirmed())
+    assert intake.cursors[CURSOR] == "18"
 
 
 async def test_a_malformed_token_is_down_and_not_dead(make: Build, running: Running, until: Until) -> None:
