@@ -16,7 +16,6 @@ from bot.dialogue.phrases import Phrases
 from bot.dialogue.settings import DialogueSettings
 from bot.dialogue.understanding import Understanding
 from bot.engine.extractive import ExtractiveEngine
-from bot.errors import OperatorError
 from bot.messages import Turn, TurnResult
 from bot.ports import Clock, Engine, SnapshotSink, Tickets
 from bot.retrieval import Retrieval
@@ -61,10 +60,7 @@ class Answering:
         self._problem = "is being opened"
 
     async def open(self, stack: AsyncExitStack) -> None:
-        """Opens knowledge and engine; a knowledge that can not be opened is tried again until it can.
-
-        :raises OperatorError: the settings have to be changed first.
-        """
+        """Opens knowledge and engine; a knowledge that can not be opened is tried again until it can."""
         while True:
             try:
                 await self._open(stack)
@@ -128,8 +124,7 @@ class Answering:
 
 
 def _engine(settings: Settings) -> Engine:
-    if settings.model.backend != "extractive":
-        raise OperatorError(f'model.backend: "{settings.model.backend}" is not in this version; use "extractive"')
+    assert settings.model.backend == "extractive"  # `bot.app` refuses the others
     return ExtractiveEngine(embedder=settings.knowledge.embedder)
 
 
