@@ -11,7 +11,6 @@ import contextlib
 import random
 import shutil
 import tempfile
-import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -93,9 +92,6 @@ class World:
     def crash(self) -> None:
         """Everything in memory is gone; what was committed is there."""
         self.unlock()
-        while self.loop.threads_at_work:
-            self.loop.ticks(1)
-            time.sleep(0.0002)
         self._note_acks()
         self.crashes += 1
         self.path = copy_database(self.path, self._folder())
@@ -118,7 +114,6 @@ class World:
     def end(self) -> None:
         self.unlock()
         self._close()
-        self.loop.run_until_complete(self.loop.shutdown_default_executor())
         self.loop.close()
         asyncio.set_event_loop(None)
         shutil.rmtree(self.root)

@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from tests.core.machine import CONVERSATIONS, World
 from tests.fakes.channel import Mishap
+from tests.fakes.logs import plain_logs
 
 PLACES = st.integers(0, len(CONVERSATIONS) - 1)
 PEOPLE = st.integers(0, 1)
@@ -130,9 +131,9 @@ class CoreMachine(RuleBasedStateMachine):
 
 
 @pytest.fixture(autouse=True)
-def _short_lock_waits() -> Iterator[None]:
+def _short_waits_and_logs() -> Iterator[None]:
     """A lock is waited for in the writer's thread, in real time."""
-    with patch("bot.history.database.BUSY_MILLISECONDS", 5):
+    with patch("bot.history.database.BUSY_MILLISECONDS", 5), plain_logs():
         yield
 
 

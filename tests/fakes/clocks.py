@@ -10,12 +10,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 START = datetime(2026, 11, 2, 8, 0, tzinfo=UTC)
-_LOOK_SECONDS = 0.02
 _T = TypeVar("_T")
 
 
 class _Selector(selectors.DefaultSelector):
-    """Instead of waiting, moves the loop's time on; but waits in earnest while threads are at work."""
+    """Instead of waiting, moves the loop's time on."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -25,22 +24,25 @@ class _Selector(selectors.DefaultSelector):
         ready = super().select(0)
         if ready or self.loop is None or (timeout is not None and timeout <= 0):
             return ready
-        if self.loop.threads_at_work:
-            return super().select(_LOOK_SECONDS)
         if timeout is None:
-            return super().select(_LOOK_SECONDS)  # nothing scheduled at all: only the outside can wake us
+            raise RuntimeError("everything waits, and nothing is scheduled: this would take for ever")
         self.loop.skipped += timeout
         return ready
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop on which an hour of sleeping takes no time. Work in threads takes as long as it takes."""
+    """An event loop on which an hour of sleeping takes no time and every run is the same.
+
+    What is given to a thread is done `WORK` virtual seconds after it was asked for, and its result is known
+    `WORK` later: between the two a test may look in, or end the process.
+    """
+
+    WORK = 0.0005
 
     def __init__(self) -> None:
         selector = _Selector()
         super().__init__(selector)
         self.skipped = 0.0
-        self.threads_at_work = 0
         selector.loop = self
 
     def time(self) -> float:
@@ -49,19 +51,37 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def run_in_executor(  # type: ignore[override]  # its real signature has a type of its own for the arguments
         self, executor: Executor | None, func: Callable[..., _T], *args: Any
     ) -> asyncio.Future[_T]:
-        future: asyncio.Future[_T] = super().run_in_executor(executor, func, *args)
-        self.threads_at_work += 1
-        future.add_done_callback(self._thread_ended)
+        future: asyncio.Future[_T] = self.create_future()
+        self.call_later(self.WORK, self._work, future, func, args)
         return future
 
     def ticks(self, number: int) -> None:
         """Runs the loop for some rounds: a place to stop in the middle of everything."""
         for _ in range(number):
-            self.call_soon(self.stop)
+            self.call_later(self.WORK / 2, self.stop)
             self.run_forever()
 
-    def _thread_ended(self, future: asyncio.Future[Any]) -> None:
-        self.threads_at_work -= 1
+    def _work(self, future: asyncio.Future[_T], func: Callable[..., _T], args: tuple[Any, ...]) -> None:
+        if future.cancelled():
+            return
+        asyncio._set_running_loop(None)  # as in a thread
+        try:
+            result = func(*args)
+        except Exception as error:  # noqa: BLE001 - it belongs to whoever waits
+            self.call_later(self.WORK, _settle, future, None, error)
+        else:
+            self.call_later(self.WORK, _settle, future, result, None)
+        finally:
+            asyncio._set_running_loop(self)
+
+
+def _settle(future: asyncio.Future[_T], result: Any, error: Exception | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)
 
 
 class VirtualClock:

@@ -11,15 +11,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import logging
 import os
 import signal
 import sys
 import time
 from pathlib import Path
 from typing import Any
-
-import structlog
 
 from adapters.telegram.build import build
 from adapters.telegram.settings import ChannelSettings
@@ -28,7 +25,7 @@ from bot import failpoints
 from bot.clock import SystemClock
 from bot.history.store import Store
 from bot.ports import Surroundings
-from bot.telemetry import Metrics
+from bot.telemetry import Metrics, configure_logging
 from tests.core.house import FILE, NO_LIMITS, open_house
 from tests.fakes.dialogue import ScriptedDialogue
 
@@ -116,8 +113,7 @@ def main() -> None:
     """Serves the harness until its standard input ends."""
     folder = Path(sys.argv[1])
     about = json.loads((folder / "driver.json").read_text(encoding="utf-8"))
-    logging.basicConfig(level=logging.WARNING)
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    configure_logging(level="warning", json=True, redact=True)
     parent = _Parent(folder, about)
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:

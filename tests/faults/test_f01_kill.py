@@ -24,8 +24,7 @@ from tests.faults.zygote import Zygote, zygote
 SYSCALLS = {"fdatasync": 8, "pwrite64": 30, "write": 12, "sendto": 12, "epoll_wait": 80}
 """With how many calls of one thread a life surely gets to."""
 MESSAGES_A_LIFE = 12
-FAILPOINT_SECONDS = 1.5
-"""A point that is not passed so long will not be: the life had nothing to do there."""
+LIFE_SECONDS = 20.0
 READY_SECONDS = 5.0
 
 
@@ -39,35 +38,45 @@ class Kills:
     """(start, end) of every life, wall clock."""
 
 
-async def _at_failpoint(bot: Zygote, name: str, chance: random.Random, kills: Kills) -> None:
+async def _dies_at_work(bot: Zygote, crowd: Crowd) -> bool:
+    """Waits for the life's death. False: it has done all there was to do, and lives."""
+    idle = 0
+    deadline = time.monotonic() + LIFE_SECONDS
+    while idle < 2 and time.monotonic() < deadline:
+        if await bot.ended(0.1) is not None:
+            return True
+        idle = idle + 1 if await crowd.is_idle(bot.folder / FILE) else 0
+    await bot.kill()
+    return False
+
+
+async def _at_failpoint(bot: Zygote, crowd: Crowd, name: str, chance: random.Random, kills: Kills) -> None:
     passages = 2 if name.startswith("inbox.") else 6  # one batch of updates is one passage of the inbox
     await bot.start(f"{name}:{chance.randint(1, passages)}")
-    if await bot.ended(FAILPOINT_SECONDS) is None:
-        kills.unfired[name] += 1
-        await bot.kill()
-    else:
-        kills.fired[name] += 1
+    fired = await _dies_at_work(bot, crowd)
+    (kills.fired if fired else kills.unfired)[name] += 1
 
 
-async def _at_syscall(bot: Zygote, call: str, chance: random.Random, kills: Kills) -> None:
+async def _at_syscall(bot: Zygote, crowd: Crowd, call: str, chance: random.Random, kills: Kills) -> None:
     """Kills at the n-th call of one thread, without the product's cooperation."""
     pid = await bot.start(go=False)
     when = chance.randint(1, SYSCALLS[call])
-    tracer = await strace(
-        pid, trace=call, inject=f"{call}:signal=SIGKILL:when={when}", log=bot.folder / "strace.log"
-    )  # fmt: skip
+    inject = f"{call}:signal=SIGKILL:when={when}"
+    tracer = await strace(pid, trace=call, inject=inject, log=bot.folder / "strace.log")
     await bot.go()
-    if await bot.ended(2 * FAILPOINT_SECONDS) is None:
-        kills.unfired[call] += 1
-        await bot.kill()
-    else:
-        kills.fired[call] += 1
+    fired = await _dies_at_work(bot, crowd)
+    (kills.fired if fired else kills.unfired)[call] += 1
     await tracer.end()
 
 
-async def _at_random(bot: Zygote, chance: random.Random, kills: Kills) -> None:
+async def _at_random(bot: Zygote, telegram: RemoteTelegram, chance: random.Random, kills: Kills) -> None:
+    """Mostly in the middle of the work, now and then while it starts."""
+    polls = len(await telegram.calls("getUpdates"))
     await bot.start()
-    await asyncio.sleep(chance.uniform(0.05, 0.8))
+    deadline = time.monotonic() + LIFE_SECONDS
+    while chance.random() < 0.97 and len(await telegram.calls("getUpdates")) == polls and time.monotonic() < deadline:
+        await asyncio.sleep(0.02)
+    await asyncio.sleep(chance.uniform(0.0, 0.6))
     await bot.kill()
     kills.fired["random"] += 1
 
@@ -80,16 +89,18 @@ async def kill_often(
     points, calls = cycle(sorted(NAMES)), cycle(SYSCALLS)
     ways = cycle(["point", "call", "random"] if not may_trace() else ["point", "random"])
     for _ in range(count):
-        await crowd.write(MESSAGES_A_LIFE)
+        await crowd.write(MESSAGES_A_LIFE - 4)
+        more = asyncio.create_task(crowd.write_later(4, chance.uniform(0.1, 0.6)))
         started = time.time()
         match next(ways):
             case "point":
-                await _at_failpoint(bot, next(points), chance, kills)
+                await _at_failpoint(bot, crowd, next(points), chance, kills)
             case "call":
-                await _at_syscall(bot, next(calls), chance, kills)
+                await _at_syscall(bot, crowd, next(calls), chance, kills)
             case _:
-                await _at_random(bot, chance, kills)
+                await _at_random(bot, telegram, chance, kills)
         kills.starts.append((started, time.time()))
+        await more
     started = time.time()
     await bot.start()
     await crowd.rest(bot.folder / FILE)

@@ -47,6 +47,10 @@ class Crowd:
             self._tokens[told["update_id"]] = token
         await self._write_again(count)
 
+    async def write_later(self, count: int, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        await self.write(count)
+
     async def _write_again(self, count: int) -> None:
         again = [update for update in self._tokens if self._chance.random() < self._repeat * count / len(self._tokens)]
         deeds = [("redelivers", {"update_id": update, "fresh_id": True}) for update in again]
@@ -62,13 +66,17 @@ class Crowd:
             if update["confirmed_at"] is not None and update["id"] in self._tokens
         }
 
+    async def is_idle(self, database: Path) -> bool:
+        """Whether everything was taken and has come to its end."""
+        return not await self._telegram.unconfirmed() and not await asyncio.to_thread(oracle.open_work, database)
+
     async def rest(self, database: Path, seconds: float = 60.0) -> None:
         """Waits until everything was taken and has come to its end.
 
         :raises TimeoutError: it has not.
         """
         deadline = time.monotonic() + seconds
-        while await self._telegram.unconfirmed() or await asyncio.to_thread(oracle.open_work, database):
+        while not await self.is_idle(database):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"still open: {await asyncio.to_thread(oracle.open_work, database)}")
             await asyncio.sleep(0.1)
