@@ -176,9 +176,16 @@ def _markdown_block(tokens: list[Token], lines: list[str]) -> list[_Block]:
     if opening.type in ("bullet_list_open", "ordered_list_open"):
         starts = sorted({t.map[0] for t in tokens if t.type == "list_item_open" and t.map} | {start})
         ends = [*starts[1:], start + len(own)]
-        items = ("\n".join(lines[a:b]).rstrip() for a, b in zip(starts, ends, strict=True))
+        items = (_visible("\n".join(lines[a:b])).rstrip() for a, b in zip(starts, ends, strict=True))
         return [_Block(units=tuple(item for item in items if item))]
-    return [_Block(units=("\n".join(own),))] if any(line.strip() for line in own) else []
+    text = _visible("\n".join(own)).strip("\n")
+    words = re.sub(r"<[^>]*>", "", text) if opening.type == "html_block" else text
+    return [_Block(units=(text,))] if words.strip() else []
+
+
+def _visible(text: str) -> str:
+    """Without HTML comments: no reader of the page sees them, so no customer should."""
+    return re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
 
 
 def _paragraphs(text: str) -> list[_Block]:
