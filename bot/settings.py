@@ -105,6 +105,7 @@ def load_settings(config: Path | None, environ: Mapping[str, str]) -> Settings:
     sections = {name: _validated(name, model, values[name], written) for name, model in known.items()}
     _check_notify(sections["tickets"], known, written)
     core: dict[str, Any] = {name: sections[name] for name in SECTIONS}
+    _refuse_what_is_to_come(core, written)
     channels: dict[str, Any] = {name: sections[name] for name in known if name not in SECTIONS}
     return Settings(
         **core,
@@ -313,6 +314,22 @@ def _as_written(problem: ErrorDetails, wanted: FieldInfo | None) -> str:
     if wanted is None or wanted.annotation is SecretStr or not wanted.repr or not isinstance(value, str | int | float):
         return ""
     return f", not {value!r}" if len(str(value)) <= 40 else ""
+
+
+def _refuse_what_is_to_come(core: Mapping[str, Any], written: _Written) -> None:
+    """A setting that would silently do nothing is worse than none."""
+    model, cache, knowledge, privacy = (core[name] for name in ("model", "cache", "knowledge", "privacy"))
+    to_come = {
+        ("model", "backend"): model.backend != "extractive",
+        ("cache", "url"): not cache.url.startswith("memory://"),
+        ("knowledge", "reranker"): bool(knowledge.reranker),
+        ("privacy", "retention_days"): privacy.retention_days > 0,
+    }
+    for (section, key), asked in to_come.items():
+        if asked:
+            default = SECTIONS[section].model_fields[key].get_default()
+            where = written.where(section, key)
+            raise SettingsError(f"{where}: {section}.{key} can only be {default!r} in this version of kefu")
 
 
 def _check_notify(tickets: BaseModel, known: Mapping[str, type[BaseModel]], written: _Written) -> None:

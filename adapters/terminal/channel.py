@@ -56,7 +56,7 @@ class TerminalChannel:
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
         # A reply may be sent before `accept` has returned to whoever asked.
         self._accepting = 0
-        self._early: dict[int, Reply] = {}
+        self._early: dict[int, Reply | NoAnswer] = {}
 
     @property
     def platform(self) -> str:
@@ -144,21 +144,18 @@ class TerminalChannel:
     ) -> str:
         if conversation.channel not in self._present:
             raise NotSent("nobody sits at this terminal now", retry_after=NOBODY_THERE_SECONDS)
-        for inbound_id in reply.answers:
-            waiting = self._waiting.get(inbound_id)
-            if waiting is not None and not waiting.done():
-                waiting.set_result(reply)
-            elif waiting is None and self._accepting:
-                self._early[inbound_id] = reply
-        expected = any(inbound_id in self._waiting or inbound_id in self._early for inbound_id in reply.answers)
-        if not expected and self._on_notice is not None:
+        expected = [self._resolve(inbound_id, reply) for inbound_id in reply.answers]
+        if not any(expected) and self._on_notice is not None:
             self._on_notice(reply)
         return str(delivery_id)
 
+    def silent(self, conversation: ConversationRef, answers: tuple[int, ...]) -> None:
+        for inbound_id in answers:
+            self._resolve(inbound_id, NoAnswer("a person has this conversation, and will answer here"))
+
     async def close(self) -> None:
         for waiting in self._waiting.values():
-            if not waiting.done():
-                waiting.set_exception(NoAnswer("the bot is stopping"))
+            _settle(waiting, NoAnswer("the bot is stopping"))
 
     def _forget(self, waiting: asyncio.Future[Reply]) -> None:
         for inbound_id in [known for known, other in self._waiting.items() if other is waiting]:
@@ -178,6 +175,15 @@ class TerminalChannel:
         (receipt,) = await intake.accept([message])
         return receipt.status, receipt.inbound_id
 
+    def _resolve(self, inbound_id: int, outcome: Reply | NoAnswer) -> bool:
+        """Whether somebody waits for this, or is about to."""
+        waiting = self._waiting.get(inbound_id)
+        if waiting is None and self._accepting:
+            self._early[inbound_id] = outcome
+        elif waiting is not None:
+            _settle(waiting, outcome)
+        return waiting is not None or self._accepting > 0
+
     async def _accept(self, message: IncomingMessage) -> asyncio.Future[Reply]:
         if not message.text and not message.command:
             raise NoAnswer("there is nothing to answer: the text is empty")
@@ -189,13 +195,20 @@ class TerminalChannel:
             if status is not ReceiptStatus.ACCEPTED or inbound_id is None:
                 raise NoAnswer(f"the message was not taken as a question ({status.value})")
             waiting = self._waiting[inbound_id] = asyncio.get_running_loop().create_future()
-            if (early := self._early.get(inbound_id)) is not None:
-                waiting.set_result(early)
+            if (early := self._early.pop(inbound_id, None)) is not None:
+                _settle(waiting, early)
             return waiting
         finally:
             self._accepting -= 1
             if not self._accepting:
-                self._early.clear()
+                self._show_strays()
+
+    def _show_strays(self) -> None:
+        """What came early and was for nobody who asked: the answer to a question that was given up."""
+        for outcome in self._early.values():
+            if isinstance(outcome, Reply) and self._on_notice is not None:
+                self._on_notice(outcome)
+        self._early.clear()
 
     def _said(self, text: str, user: str, collections: Sequence[str]) -> IncomingMessage:
         text = clean(text).strip()[: self._max_message_chars]
@@ -227,6 +240,15 @@ class TerminalChannel:
             feedback=feedback,
             collections=collections,
         )
+
+
+def _settle(waiting: asyncio.Future[Reply], outcome: Reply | NoAnswer) -> None:
+    if waiting.done():
+        return
+    if isinstance(outcome, NoAnswer):
+        waiting.set_exception(outcome)
+    else:
+        waiting.set_result(outcome)
 
 
 def channel_of(user: str) -> str:

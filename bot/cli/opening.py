@@ -39,7 +39,8 @@ async def open_desk(settings: Settings) -> AsyncIterator[tuple[Desk, Store]]:
 async def open_terminal(settings: Settings, channel: TerminalChannel) -> AsyncIterator[asyncio.Event]:
     """The whole core with the terminal as its only channel, until the block ends.
 
-    The event is set once knowledge and engine are open; what is asked before waits for them. Whoever sits at a terminal is the operator: the limits that protect the house from strangers do not hold.
+    The event is set once knowledge and engine are open; what is asked before waits for them. Whoever sits at a
+    terminal is the operator: the limits that protect the house from strangers do not hold.
     """
     from bot.app import open_app
 

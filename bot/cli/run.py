@@ -37,14 +37,17 @@ def run(operator: Operator, supervise: bool) -> None:
     configure_logging(settings)
     _arm(settings)
     _raise_open_files()
-    asyncio.run(_run(settings))
+    signals = _Signals()
+    try:
+        asyncio.run(_run(settings, signals))
+    except asyncio.CancelledError:
+        sys.exit(signals.status)
 
 
-async def _run(settings: Settings) -> None:
+async def _run(settings: Settings, signals: _Signals) -> None:
     from bot.app import admin_token, open_app
 
-    stop = asyncio.Event()
-    _stop_on_signals(stop)
+    stop = signals.listen()
     async with open_app(settings, alone=True) as app:
         admin, made = await admin_token(settings)
         if made is not None:
@@ -58,22 +61,32 @@ def _say_ready(address: str) -> None:
     click.echo(f"kefu is ready: {address}")
 
 
-def _stop_on_signals(stop: asyncio.Event) -> None:
-    loop = asyncio.get_running_loop()
-    task = asyncio.current_task()
-    assert task is not None
+class _Signals:
+    """The first SIGTERM or Ctrl-C asks to stop, the second ends it."""
 
-    def end(signum: int) -> None:
-        if not stop.is_set():
-            stop.set()
-            loop.call_later(GRACE_SECONDS, task.cancel)
-            loop.call_later(GRACE_SECONDS + HURRY_SECONDS, os._exit, 1)
-        else:
-            task.cancel()
-            loop.call_later(HURRY_SECONDS, os._exit, 128 + signum)
+    def __init__(self) -> None:
+        self.status = 0
+        """The exit status of a run that was cancelled. A stop that took too long has still been a stop."""
 
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(signum, end, signum)
+    def listen(self) -> asyncio.Event:
+        """Is set by the first signal."""
+        loop, stop = asyncio.get_running_loop(), asyncio.Event()
+        task = asyncio.current_task()
+        assert task is not None
+
+        def end(signum: int) -> None:
+            if not stop.is_set():
+                stop.set()
+                loop.call_later(GRACE_SECONDS, task.cancel)
+                loop.call_later(GRACE_SECONDS + HURRY_SECONDS, os._exit, 1)
+            else:
+                self.status = 128 + signum
+                task.cancel()
+                loop.call_later(HURRY_SECONDS, os._exit, self.status)
+
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(signum, end, signum)
+        return stop
 
 
 def _own_command(operator: Operator) -> list[str]:

@@ -12,8 +12,9 @@ from aiohttp import web
 
 from bot.errors import OperatorError
 
-SHUTDOWN_SECONDS = 5.0
-"""How long requests may still run after the last connection was accepted."""
+SHUTDOWN_SECONDS = 2.0
+"""How long requests may still run when the server closes. Turns have been drained by then: what is left are streams on
+which nothing is said any more."""
 KEEPALIVE_SECONDS = 75.0
 """Also how long a new connection may stay silent. Longer than the 60 s of common load balancers, which close first."""
 

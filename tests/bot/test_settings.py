@@ -2,6 +2,7 @@ import re
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from bot.errors import SettingsError
+from bot.sections import CacheSettings
 from bot.settings import Settings, all_sections, load_settings
 
 CONTRACT: dict[str, dict[str, object]] = {
@@ -273,15 +275,31 @@ def test_settings_show_no_secret_and_can_not_be_changed() -> None:
             "KEFU_ADMIN__TOKEN": "s3cret",
             "KEFU_MODEL__API_KEY": "s3cret",
             "KEFU_DATABASE__URL": "postgresql+psycopg://kefu:s3cret@db/kefu",
-            "KEFU_CACHE__URL": "redis://:s3cret@cache",
             "KEFU_TELEGRAM__TOKEN": "123:s3cret-s3cret",
         },
     )
+    settings = replace(settings, cache=CacheSettings(url="redis://:s3cret@cache"))
     assert "s3cret" not in repr(settings) + str(settings)
     with pytest.raises(AttributeError):
         settings.http = settings.http  # type: ignore[misc]
     with pytest.raises(ValueError, match="frozen"):
         settings.http.port = 1
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"KEFU_MODEL__BACKEND": "vllm"},
+        {"KEFU_CACHE__URL": "redis://:s3cret@cache"},
+        {"KEFU_KNOWLEDGE__RERANKER": "BAAI/bge-reranker-v2-m3"},
+        {"KEFU_PRIVACY__RETENTION_DAYS": "30"},
+    ],
+    ids=lambda environ: next(iter(environ)),
+)
+def test_what_this_version_would_ignore_is_refused(environ: dict[str, str]) -> None:
+    line = said_of(environ)
+    assert line.startswith(next(iter(environ)))
+    assert "in this version" in line and "s3cret" not in line
 
 
 @pytest.mark.parametrize("environ, on", [({}, False), ({"KEFU_TELEGRAM__TOKEN": "123:abcdefghijkl"}, True)])

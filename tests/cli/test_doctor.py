@@ -132,7 +132,7 @@ def test_a_part_that_fails_in_a_new_way_is_a_finding_without_its_words(kefu: Kef
 
 def test_an_engine_of_a_later_version_is_named(kefu: Kefu, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KEFU_MODEL__BACKEND", "vllm")
-    assert of(kefu("doctor", "--json"))["engine"][0] is False
+    assert of(kefu("doctor", "--json"))["configuration"][0] is False
 
 
 def test_telegrams_token_is_tried(kefu: Kefu, telegram: str, monkeypatch: pytest.MonkeyPatch) -> None:

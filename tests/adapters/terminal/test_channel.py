@@ -165,3 +165,50 @@ async def test_a_stopping_bot_leaves_nobody_waiting() -> None:
         await channel.close()
         with pytest.raises(NoAnswer, match="stopping"):
             await asking
+
+
+@pytest.mark.parametrize("early", [False, True], ids=["while it is waited for", "before the receipt"])
+async def test_a_turn_without_a_reply_is_not_waited_for(early: bool) -> None:
+    class Held(TinyCore):
+        async def accept(self, messages: Any, *, cursor: Any = None) -> Any:
+            receipts = await super().accept(messages)
+            if early:
+                self.hold()
+            else:
+                asyncio.get_running_loop().call_later(0.02, self.hold)
+            return receipts
+
+        def hold(self) -> None:
+            assert self.channel is not None
+            self.channel.silent(self.messages[0].conversation, (1,))
+
+    core = Held()
+    core.silent = True
+    async with running(core) as channel:
+        with pytest.raises(NoAnswer, match="a person has this conversation"):
+            await asyncio.wait_for(channel.ask("好", "a"), 5)
+
+
+async def test_an_answer_that_comes_after_its_question_was_given_up_is_still_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Crossing(TinyCore):
+        """The late answer to the first question crosses with the second one."""
+
+        async def accept(self, messages: Any, *, cursor: Any = None) -> Any:
+            receipts = await super().accept(messages)
+            if len(self.messages) == 2:
+                await self.deliver(self.messages[0], replace(echo(self.messages[0]), answers=(1,)))
+                await asyncio.sleep(0.05)
+            return receipts
+
+    monkeypatch.setattr(module, "ANSWER_SECONDS", 0.05)
+    core, notices = Crossing(), list[Reply]()
+    core.silent = True
+    async with running(core, on_notice=notices.append) as channel:
+        with pytest.raises(NoAnswer):
+            await channel.ask("一", "a")
+        core.silent = False
+        monkeypatch.setattr(module, "ANSWER_SECONDS", 5)
+        assert (await channel.ask("二", "a")).text == "**回答**：二"
+    assert [reply.text for reply in notices] == ["**回答**：一"]
