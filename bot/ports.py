@@ -200,6 +200,10 @@ class Channel(Protocol):
         :raises SendError: as `bot.errors` sorts them.
         """
 
+    def silent(self, conversation: ConversationRef, answers: tuple[int, ...]) -> None:
+        """The turn of these messages (Receipt.inbound_id) ended without a reply: a person has the conversation.
+        For channels whose clients wait for one."""
+
     async def close(self) -> None:
         """Closes connections. Called after `run` was cancelled."""
 

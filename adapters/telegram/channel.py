@@ -14,7 +14,7 @@ from adapters.telegram.api import Api
 from adapters.telegram.parsing import PLATFORM, Press
 from adapters.telegram.polling import Poller
 from adapters.telegram.replies import Forms, render
-from adapters.telegram.sending import Sender
+from adapters.telegram.sending import Sender, is_group
 from adapters.telegram.standing import Standing
 from adapters.telegram.timing import Backoff, Timing
 from adapters.telegram.webhook import Webhook
@@ -106,8 +106,8 @@ class TelegramChannel:
         return ChannelHealth(up=True)
 
     def placeholder_first(self, conversation: ConversationRef) -> bool:
-        """Never: in a group it would take half of the 20 messages a minute, and stay behind where the bot is silent."""
-        return False
+        """In groups, where there are no drafts: what is written into a message may be written again after a crash."""
+        return is_group(conversation)
 
     def show_interval(self, conversation: ConversationRef) -> float | None:
         return self._sender.show_interval(conversation)
@@ -123,6 +123,9 @@ class TelegramChannel:
     ) -> str:
         forms = part.payload if isinstance(part.payload, Forms) else Forms(text=part.text, plain=part.text)
         return await self._sender.send(conversation, forms, replaces=replaces)
+
+    def silent(self, conversation: ConversationRef, answers: tuple[int, ...]) -> None:
+        """Nobody waits for a call's answer here."""
 
     async def close(self) -> None:
         await self._api.close()

@@ -43,6 +43,15 @@ class _Place:
         return str(self.chat)
 
 
+PLACEHOLDER = Forms(text="…", plain="…")
+"""Says that somebody is at work, and is what the answer is written into."""
+
+
+def is_group(conversation: ConversationRef) -> bool:
+    """Whether more people than one read there."""
+    return _place(conversation).group
+
+
 def _place(conversation: ConversationRef) -> _Place:
     channel = conversation.channel
     chat: int | str = int(channel) if channel.removeprefix("-").isdecimal() else channel
@@ -77,6 +86,8 @@ class Sender:
         if isinstance(place.chat, int) and not place.group and self._knows_drafts:
             await self._draft(place.chat, place, forms, turn_id)
             return None
+        if forms is None and place.group and shown is None:
+            forms = PLACEHOLDER
         if forms is None or not place.group:
             if self._pacer.take_spare(place.key, group=place.group, counts=False):
                 await self._tried(place, self._api.typing(place.chat, place.thread))

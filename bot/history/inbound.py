@@ -67,6 +67,8 @@ class Stored:
     rerun: bool = False
     """A message of the running turn has new words."""
     moved_to: str = ""
+    second_copy: bool = False
+    """It had been stored before."""
 
 
 @dataclass(slots=True)
@@ -133,8 +135,10 @@ def _store_one(connection: Connection, admission: Admission, known: Known, now: 
     first_copy, seen = _first_copy(connection, message)
     if seen:
         _add_keys(connection, message, first_copy, now)
-        receipt = Receipt(status=ReceiptStatus.DUPLICATE, inbound_id=first_copy)
-        return Stored(receipt=receipt, conversation_id=conversation or 0)
+        shed = first_copy is not None and connection.execute(_STATE, {"row": first_copy}).scalar() == "shed"
+        status = ReceiptStatus.SHED if shed else ReceiptStatus.DUPLICATE
+        receipt = Receipt(status=status, inbound_id=first_copy)
+        return Stored(receipt=receipt, conversation_id=conversation or 0, second_copy=True)
     if conversation is None:
         conversation = conversation_id(connection, message.conversation, now)
         reopened = update(conversations).where(conversations.c.id == conversation, conversations.c.closed == 1)
@@ -161,6 +165,7 @@ def _store_one(connection: Connection, admission: Admission, known: Known, now: 
     return Stored(receipt=Receipt(status=ReceiptStatus.DONE), conversation_id=conversation)
 
 
+_STATE = select(inbound.c.state).where(inbound.c.id == bindparam("row"))
 _FIRST_COPY = select(inbound_keys.c.inbound_id).where(
     inbound_keys.c.platform == bindparam("platform"),
     inbound_keys.c.account == bindparam("account"),
@@ -200,7 +205,9 @@ def _meet(connection: Connection, sender: Sender, now: datetime) -> None:
         "language": sender.language,
         "created_at": now,
     }
-    upsert(connection, people, row, "id", "name language")
+    # Some events do not say who it was (a pressed Stop): they must not make a stranger of somebody known.
+    known = " ".join(name for name in ("name", "language") if row[name])
+    upsert(connection, people, row, "id", known)
 
 
 def _keep(connection: Connection, admission: Admission, conversation: int, now: datetime) -> Stored:

@@ -92,6 +92,8 @@ class Finished:
     """The reply, if it is first in line; None when the bot is silent or earlier replies wait in front of it."""
     more_waiting: bool
     """There are deliveries that this turn did not start itself (a notice, a reply behind another)."""
+    silent: bool = False
+    """The turn ended without a reply."""
 
 
 # Statements of the hot path are built once: building costs SQLAlchemy more than running them.
@@ -320,7 +322,8 @@ def finish(
     if result.reply is not None:
         behind_others = bool(standing[0].behind_others)
         delivery = _insert_delivery(connection, begun, result.reply, placeholder, now, behind_others=behind_others)
-    return Finished(delivery=delivery, more_waiting=bool(notices) or (result.reply is not None and delivery is None))
+    silent = result.reply is None
+    return Finished(delivery=delivery, more_waiting=bool(notices) or not (silent or delivery), silent=silent)
 
 
 def _apply(connection: Connection, begun: Begun, result: TurnResult, now: datetime) -> None:

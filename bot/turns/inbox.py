@@ -107,15 +107,14 @@ class Inbox:
     def _after_commit(self, admission: Admission, stored: Stored) -> None:
         message, receipt = admission.message, stored.receipt
         self._metrics.inbound.labels(message.conversation.platform, _RESULTS[receipt.status]).inc()
-        match receipt.status:
-            case ReceiptStatus.DUPLICATE:
-                if message.kind in _ANSWERED_KINDS and not admission.shed:
-                    self._rates.give_back(message.sender.id)
-                return
-            case ReceiptStatus.ACCEPTED:
-                self._lanes.wake(stored.conversation_id, messages=1)
-            case ReceiptStatus.SHED if admission.notice is not None:
-                self._outbox_wake()
+        if stored.second_copy:
+            if message.kind in _ANSWERED_KINDS and not admission.shed:
+                self._rates.give_back(message.sender.id)
+            return
+        if receipt.status is ReceiptStatus.ACCEPTED:
+            self._lanes.wake(stored.conversation_id, messages=1)
+        elif admission.notice is not None:
+            self._outbox_wake()
         self._remember(message, stored)
         if stored.stop:
             self._runner.interrupt(stored.conversation_id, "stop")

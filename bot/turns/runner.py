@@ -91,6 +91,7 @@ class TurnRunner:
         self._metrics = metrics
         self._clock = clock
         self._running: dict[int, _Running] = {}
+        self._shown: dict[int, str] = {}  # conversation → placeholder of its unfinished turn
         self._suspects: set[int] = set()
         self._one_suspect = asyncio.Lock()
 
@@ -139,11 +140,17 @@ class TurnRunner:
                 if again is None:
                     return True
                 finished = await self._respond_and_finish(again)
+            self._shown.pop(conversation, None)
             if finished.delivery is not None:
                 await self._outbox.send(finished.delivery)
+            elif finished.silent:
+                self._channel(begun.turn).silent(begun.turn.conversation, begun.inbound_ids)
         if finished.more_waiting:
             self._outbox.wake()
         return more
+
+    def _channel(self, turn: Turn) -> Channel:
+        return self._channels[turn.conversation.platform, turn.conversation.account]
 
     async def _begin(self, conversation: int, *, again: bool) -> Begun | None:
         turn_id, now = secrets.token_hex(16), self._clock.now()
@@ -161,12 +168,16 @@ class TurnRunner:
             return await self._finish(begun, self._endings.stopped(turn, ""), None, "stopped")
         if begun.over_budget:
             return await self._finish(begun, self._endings.over_budget(turn), None, "done")
-        showing = Showing(self._channels[turn.conversation.platform, turn.conversation.account], turn)
+        showing = Showing(self._channel(turn), turn, self._shown.get(begun.conversation_id))
         first_shown = _Once(lambda: self._metrics.time_to_first_snapshot.observe(self._clock.monotonic() - started))
         async with asyncio.TaskGroup() as group:
             writer = group.create_task(showing.run())
-            result, state = await self._respond(begun, showing, first_shown)
-            await showing.close(writer)
+            try:
+                result, state = await self._respond(begun, showing, first_shown)
+            finally:
+                await showing.close(writer)
+                if showing.shown is not None:
+                    self._shown[begun.conversation_id] = showing.shown
         if result is None:
             return None
         first_shown()

@@ -23,15 +23,17 @@ log = get_logger(__name__)
 class Showing:
     """The snapshots of one turn. `show` is the dialogue's sink; `run` is the writer; `close` ends it."""
 
-    def __init__(self, channel: Channel, turn: Turn) -> None:
+    def __init__(self, channel: Channel, turn: Turn, shown: str | None) -> None:
+        """`shown`: what an earlier run of the same turn has left there."""
         self._channel = channel
         self._turn = turn
-        self._interval = channel.show_interval(turn.conversation)
+        # Where a person has the conversation, the bot will say little or nothing: no sign of it being at work.
+        self._interval = None if turn.state.held_by else channel.show_interval(turn.conversation)
         self._placeholder_first = channel.placeholder_first(turn.conversation)
         self._changed = asyncio.Event()
         self._ended = asyncio.Event()
         self.latest = ""
-        self.shown: str | None = None
+        self.shown = shown
         """The platform's id of the message that the final text can be written into."""
 
     def show(self, text: str) -> None:

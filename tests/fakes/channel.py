@@ -108,6 +108,9 @@ class MemoryChannel:
             raise _error(mishap)
         return message_id
 
+    def silent(self, conversation: ConversationRef, answers: tuple[int, ...]) -> None:
+        return
+
     async def close(self) -> None:
         return
 

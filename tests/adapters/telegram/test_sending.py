@@ -181,8 +181,9 @@ async def test_a_reply_to_a_topic_that_is_gone_goes_to_the_chat(
 async def test_a_reply_to_a_topic_stays_in_it(fake: FakeTelegram, channel: TelegramChannel) -> None:
     fake.people.opens_topic(GROUP, 77)
     await send(channel, to=conversation(GROUP, 77))
-    await channel.show(conversation(GROUP, 77), "", shown=None, turn_id=TURN)
-    assert fake.messages(GROUP)[0]["message_thread_id"] == 77
+    shown = await channel.show(conversation(GROUP, 77), "", shown=None, turn_id=TURN)
+    assert [message["message_thread_id"] for message in fake.messages(GROUP)] == [77, 77]
+    await channel.show(conversation(GROUP, 77), "", shown=shown, turn_id=TURN)
     assert fake.calls("sendChatAction")[0].params["message_thread_id"] == "77"
 
 
@@ -318,10 +319,12 @@ async def test_a_private_answer_grows_as_one_draft_with_a_stop_button(
 
 async def test_a_group_answer_grows_in_one_message(fake: FakeTelegram, channel: TelegramChannel) -> None:
     assert channel.show_interval(conversation(GROUP)) == 3.0
-    assert await show(channel, "", chat=GROUP) is None
-    assert [call.method for call in fake.calls()] == ["sendChatAction"]
-    shown = await show(channel, "七天", chat=GROUP)
+    assert channel.placeholder_first(conversation(GROUP))
+    assert not channel.placeholder_first(conversation())
+    shown = await show(channel, "", chat=GROUP)
     assert shown is not None
+    assert fake.texts(GROUP) == ["…"]
+    assert await show(channel, "七天", chat=GROUP, shown=shown) == shown
     assert await show(channel, "七天内", chat=GROUP, shown=shown) == shown
     assert await show(channel, "七天内", chat=GROUP, shown=shown) == shown, "the same words are no failure"
     assert fake.texts(GROUP) == ["七天内"]
