@@ -93,7 +93,8 @@ def vectors_path(folder: Path, stem: str, embedder: str) -> Path:
 def read_vectors(path: Path, fingerprint: str) -> npt.NDArray[np.float32] | None:
     """float32 of shape (lines, dimension) if the file has them for this fingerprint; None for any other file."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        # Opened here: of a spoilt file numpy would leave the handle open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             if str(stored["fingerprint"]) != fingerprint:
                 return None
             return np.asarray(stored["vectors"], dtype=np.float32)

@@ -8,8 +8,10 @@ the real embedder, so that a changed file costs time and not a wrong result. To 
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
+import shutil
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
@@ -75,12 +77,15 @@ def recorded_vectors() -> dict[str, Vector]:
 @asynccontextmanager
 async def opened(embedder: str = EMBEDDER) -> AsyncIterator[Retrieval]:
     """The samples indexed in a folder that vanishes afterwards."""
-    stand_in = RecordedEmbedder(recorded_vectors()) if embedder == EMBEDDER else None
-    with tempfile.TemporaryDirectory() as folder:
-        config = KnowledgeConfig(uri=folder, embedder=embedder)
-        async with open_knowledge(config, embedder=stand_in) as knowledge:
+    recorded = await asyncio.to_thread(recorded_vectors)
+    stand_in = RecordedEmbedder(recorded) if embedder == EMBEDDER else None
+    folder = await asyncio.to_thread(tempfile.mkdtemp)
+    try:
+        async with open_knowledge(KnowledgeConfig(uri=folder, embedder=embedder), embedder=stand_in) as knowledge:
             await knowledge.ensure_samples()
             yield Retrieval(knowledge.retriever)
+    finally:
+        await asyncio.to_thread(shutil.rmtree, folder)
 
 
 def rows(name: str) -> list[dict[str, Any]]:
