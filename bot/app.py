@@ -261,7 +261,6 @@ async def open_app(
     :param alone: this process answers for the whole database (`kefu run`), and no second one may.
     :raises OperatorError: settings, database or data folder are not usable.
     """
-    _refuse_what_is_to_come(settings)
     for secret in _secrets(settings):
         register_secret(secret)
     async with AsyncExitStack() as stack:
@@ -318,19 +317,6 @@ def _addresses(settings: Settings, channels: Mapping[tuple[str, str], Channel]) 
         elif any(name != "terminal" for name, _ in accounts):
             raise SettingsError(f"tickets.notify: {platform} is not on, so nobody can be told there")
     return found
-
-
-def _refuse_what_is_to_come(settings: Settings) -> None:
-    """A setting that would silently do nothing is worse than none."""
-    to_come = {
-        f'model.backend "{settings.model.backend}"': settings.model.backend != "extractive",
-        "cache.url other than memory://": not settings.cache.url.startswith("memory://"),
-        "knowledge.reranker": bool(settings.knowledge.reranker),
-        "privacy.retention_days": settings.privacy.retention_days > 0,
-    }
-    for name, asked in to_come.items():
-        if asked:
-            raise SettingsError(f"{name} is not in this version of kefu")
 
 
 def _secrets(settings: Settings) -> list[str]:
