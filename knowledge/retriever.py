@@ -41,6 +41,8 @@ class Retriever:
         self._snapshot: Snapshot | None = None
         self._checked = -float("inf")
         self._interval = _LOCAL_CHECK_SECONDS if index.is_local else _REMOTE_CHECK_SECONDS
+        self._full_text = True
+        self._trouble: str | None = None
         self._refreshing = asyncio.Lock()
         self._found: LruCache[_SearchKey, tuple[Hit, ...]] = LruCache(_CACHED_SEARCHES)
         self._flights: dict[_SearchKey, asyncio.Task[tuple[Hit, ...]]] = {}
@@ -117,15 +119,19 @@ class Retriever:
                 await self._look()
         return self._snapshot
 
-    async def _look(self) -> None:
+    async def _look(self, *, force: bool = False) -> None:
         """Follows the index; when that fails, what is in memory goes on being served."""
         try:
-            await self._load(force=False)
+            await self._load(force=force)
         except KnowledgeError as error:
             self._checked = time.monotonic()
             if self._snapshot is None:
                 raise
-            log.warning("knowledge index cannot be followed", extra={"reason": str(error)})
+            if str(error) != self._trouble:
+                log.warning("knowledge index cannot be followed", extra={"reason": str(error)})
+            self._trouble = str(error)
+        else:
+            self._trouble = None
 
     async def _load(self, *, force: bool) -> None:
         try:
@@ -136,6 +142,7 @@ class Retriever:
             raise IndexUnreadableError("the knowledge index is gone")
         if version is not None and (force or version != self.version):
             self._snapshot = await self._open()
+            self._full_text = True
             self._found.clear()
             log.info("knowledge loaded", extra={"version": self.version})
         self._checked = time.monotonic()
@@ -171,26 +178,26 @@ class Retriever:
         return found
 
     async def _search_newest(self, question: str, vector: Vector, wanted: Sequence[str], top_k: int) -> tuple[Hit, ...]:
-        snapshot = self._snapshot
-        assert snapshot is not None
         try:
-            return await snapshot.search(question, vector, collections=wanted, top_k=top_k)
+            return await self._ask(question, vector, wanted, top_k)
         except LANCE_ERRORS:
             # Most likely a sync in another process has removed this version: open the one that follows it.
-            log.info("knowledge version vanished", extra={"version": snapshot.version})
+            log.info("knowledge version vanished", extra={"version": self.version})
+        vanished = self._snapshot
         async with self._refreshing:
-            if self._snapshot is snapshot:
-                try:
-                    await self._load(force=True)
-                except KnowledgeError as error:
-                    log.warning("knowledge index cannot be followed", extra={"reason": str(error)})
-            snapshot = self._snapshot
-        assert snapshot is not None
+            if self._snapshot is vanished:
+                await self._look(force=True)
         try:
-            return await snapshot.search(question, vector, collections=wanted, top_k=top_k)
+            return await self._ask(question, vector, wanted, top_k)
         except LANCE_ERRORS as error:
             log.warning("full-text search failed", extra={"reason": str(error)})
+        # Until there is another version to try: this one does not heal.
+        self._full_text = False
         try:
-            return await snapshot.search(question, vector, collections=wanted, top_k=top_k, full_text=False)
+            return await self._ask(question, vector, wanted, top_k)
         except LANCE_ERRORS as error:
             raise IndexUnreadableError(f"the knowledge index cannot be searched: {error}") from error
+
+    async def _ask(self, question: str, vector: Vector, wanted: Sequence[str], top_k: int) -> tuple[Hit, ...]:
+        assert self._snapshot is not None
+        return await self._snapshot.search(question, vector, collections=wanted, top_k=top_k, full_text=self._full_text)
