@@ -196,7 +196,8 @@ def _compare(present: Any | None, source: _Source, collection: str, *, rebuild: 
         else:
             kept.append(known)
     if rebuild and present is not None:
-        fresh.extend(to_chunks(present.take(others)))
+        # Typed, for a list without a place in it has no type of its own.
+        fresh.extend(to_chunks(present.take(pa.array(others, pa.int64()))))
         kept = []
     return _Plan(
         kept=present.take(kept) if present is not None and kept else None,

@@ -1,0 +1,159 @@
+"""`kefu knowledge …` as an operator types it."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from bot.cli import main
+from tests.knowledge.hashing import HashingEmbedder
+
+Write = Callable[..., Path]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    status: int
+    out: str
+    err: str
+
+
+Kefu = Callable[..., Outcome]
+
+
+@pytest.fixture
+def kefu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Kefu]:
+    """Runs `kefu knowledge …` on a folder of the test's own, with an embedder that takes no time."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KEFU_KNOWLEDGE__URI", str(tmp_path / "index"))
+    monkeypatch.setattr("knowledge.service.create_embedder", lambda name: HashingEmbedder())
+
+    def run(*arguments: str) -> Outcome:
+        with pytest.raises(SystemExit) as left:
+            main(["knowledge", *arguments])
+        printed = capsys.readouterr()
+        return Outcome(status=int(left.value.code or 0), out=printed.out, err=printed.err)
+
+    yield run
+
+
+@pytest.fixture
+def faq(write: Write) -> Path:
+    return write(
+        "faq.csv", "id,question,answer,url\n1,怎么退货？,七天内申请。,https://x.example/1\n2,怎么开发票？,点开订单。,\n"
+    )
+
+
+def test_sync_search_and_list(kefu: Kefu, faq: Path) -> None:
+    synced = kefu("sync", str(faq))
+    assert (synced.status, synced.err) == (0, "")
+    assert synced.out == "default: 2 added, 0 changed, 0 removed, 0 unchanged (2 embedded); version 2\n"
+    assert kefu("list").out == "default: 2 documents, 2 passages\n"
+    found = kefu("search", "怎么退货", "--top-k", "1")
+    assert "怎么退货？  [faq.csv#1]\n    七天内申请。\n    https://x.example/1\n" in found.out
+
+
+def test_json_is_one_object_on_one_line(kefu: Kefu, faq: Path) -> None:
+    report = json.loads(kefu("sync", str(faq), "--collection", "shop", "--json").out)
+    assert report == {
+        "collection": "shop",
+        "added": 2,
+        "changed": 0,
+        "removed": 0,
+        "unchanged": 0,
+        "embedded": 2,
+        "version": 2,
+        "problems": [],
+    }
+    listed = json.loads(kefu("list", "--json").out)
+    assert listed["collections"] == [{"name": "shop", "documents": 2, "passages": 2}]
+    (hit,) = json.loads(kefu("search", "发票", "--top-k", "1", "--collection", "shop", "--json").out)["hits"]
+    assert (hit["id"], hit["document"], hit["collection"]) == ("faq.csv#2", "faq.csv#2", "shop")
+    assert hit["answer"] == "点开订单。"
+
+
+def test_a_batch_is_answered_line_by_line_and_bad_lines_are_named(kefu: Kefu, faq: Path, write: Write) -> None:
+    kefu("sync", str(faq))
+    lines = [json.dumps({"id": n, "text": text}, ensure_ascii=False) for n, text in enumerate(["退货", "发票"] * 10)]
+    batch = write("batch.jsonl", "\n".join([*lines, "oops", '{"id": 1}', ""]))
+    outcome = kefu("search", "--batch", str(batch), "--top-k", "2", "--json")
+    assert outcome.status == 1
+    assert outcome.err == f'{batch}:21: is not JSON\n{batch}:22: is not {{"id", "text"}}\n'
+    answers = [json.loads(line) for line in outcome.out.splitlines()]
+    assert [answer["id"] for answer in answers] == list(range(20))
+    assert [answer["hits"][0]["document"] for answer in answers] == ["faq.csv#1", "faq.csv#2"] * 10
+    assert {"id", "document", "title", "text", "score"} <= answers[0]["hits"][0].keys()
+
+
+def test_a_batch_may_come_through_a_pipe(kefu: Kefu, faq: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kefu("sync", str(faq))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO('{"id": "a", "text": "退货"}\n'.encode())))
+    outcome = kefu("search", "--batch", "-")
+    assert (outcome.status, json.loads(outcome.out)["id"]) == (0, "a")
+
+
+def test_bad_rows_are_named_and_the_exit_status_says_so(kefu: Kefu, write: Write) -> None:
+    outcome = kefu("sync", str(write("faq.csv", "question,answer\nq,a\nq2,\n")))
+    assert outcome.status == 1
+    assert outcome.err == "faq.csv:3: the answer is empty\n"
+    assert outcome.out.startswith("default: 1 added")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        pytest.param(
+            ["search", "x"], 1, "nothing is indexed yet; run `kefu knowledge sync PATH`", id="nothing indexed"
+        ),
+        pytest.param(["sync", "nowhere"], 1, "nowhere: No such file or directory", id="no source"),
+        pytest.param(["sync", "postgresql://u:geheim@h/db"], 1, "postgresql:// addresses are not read", id="address"),
+        pytest.param(["sync"], 2, "PATH", id="no path"),
+        pytest.param(["search"], 2, "either TEXT or --batch", id="no text"),
+        pytest.param(["search", "x", "--top-k", "0"], 2, "--top-k", id="no hits wanted"),
+        pytest.param(["search", "--batch", "nowhere.jsonl"], 1, "nowhere.jsonl: No such file", id="no batch"),
+    ],
+)
+def test_a_mistake_is_one_line(kefu: Kefu, arguments: list[str], status: int, says: str) -> None:
+    outcome = kefu(*arguments)
+    assert outcome.status == status
+    assert says in outcome.err
+    assert "Traceback" not in outcome.err
+    assert "geheim" not in outcome.err
+    assert outcome.out == ""
+
+
+def test_a_collection_that_is_not_there_is_named(kefu: Kefu, faq: Path) -> None:
+    kefu("sync", str(faq))
+    outcome = kefu("search", "x", "--collection", "hr", "--collection", "default")
+    assert (outcome.status, outcome.err) == (1, "kefu: there is no collection 'hr'\n")
+
+
+def test_another_embedder_is_one_line_that_names_rebuild(
+    kefu: Kefu, faq: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kefu("sync", str(faq))
+    monkeypatch.setattr("knowledge.service.create_embedder", lambda name: HashingEmbedder("other", 16))
+    refused = kefu("sync", str(faq))
+    assert refused.status == 1
+    assert "--rebuild" in refused.err
+    assert kefu("sync", str(faq), "--rebuild").status == 0
+    assert kefu("search", "退货").status == 0
+
+
+def test_a_terminal_sees_a_bar(kefu: Kefu, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setattr("tqdm.std.tqdm.monitor_interval", 0)
+    rows = "".join(f"question {n},answer\n" for n in range(40))
+    assert kefu("sync", str(write("faq.csv", "question,answer\n" + rows))).status == 0
+    assert kefu("list").out == "default: 40 documents, 40 passages\n"
