@@ -107,8 +107,10 @@ class FallbackEngine:
             _close_with(stack, stream)
             while True:
                 patience = min(self._silence, deadline - self._clock.monotonic())
+                if patience <= 0:
+                    raise EngineTimeout("the generation took longer than its time limit")
                 try:
-                    async with asyncio.timeout(max(patience, 0.0)):
+                    async with asyncio.timeout(patience):
                         output = await anext(stream)
                 except StopAsyncIteration:
                     return

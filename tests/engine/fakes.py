@@ -1,0 +1,57 @@
+"""Engines that do as a test says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+
+from bot.messages import EngineOutput, Prompt
+from bot.ports import EngineHealth
+
+Step = EngineOutput | BaseException | float
+"""An output, an error to raise, or seconds of silence."""
+
+
+class ScriptedEngine:
+    """Plays a script for each generation, or what a function makes of the prompt. Remembers its prompts."""
+
+    def __init__(
+        self, *scripts: Sequence[Step], make: Callable[[Prompt], Sequence[Step]] | None = None, ready: bool = True
+    ) -> None:
+        self._scripts = list(scripts)
+        self._make = make
+        self.ready = ready
+        self.prompts: list[Prompt] = []
+        self.closed = 0
+        """Generations that were ended in an orderly way."""
+        self.started = False
+
+    @property
+    def name(self) -> str:
+        return "scripted"
+
+    async def start(self) -> None:
+        self.started = True
+
+    async def close(self) -> None:
+        self.started = False
+
+    def health(self) -> EngineHealth:
+        return EngineHealth(ready=self.ready, detail="" if self.ready else "is loading")
+
+    async def generate(self, prompt: Prompt) -> AsyncGenerator[EngineOutput, None]:
+        self.prompts.append(prompt)
+        if self._make is not None:
+            script = self._make(prompt)
+        else:
+            script = self._scripts.pop(0) if len(self._scripts) > 1 else self._scripts[0]
+        try:
+            for step in script:
+                if isinstance(step, BaseException):
+                    raise step
+                if isinstance(step, float):
+                    await asyncio.sleep(step)
+                else:
+                    yield step
+        finally:
+            self.closed += 1
