@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from knowledge.blas import use_one_blas_thread
 from knowledge.config import KnowledgeConfig
 from knowledge.embedders import create_embedder, verify_weights
 from knowledge.embedders.base import Embedder
@@ -85,6 +86,7 @@ async def open_knowledge(config: KnowledgeConfig, *, embedder: Embedder | None =
     An index of another embedder is no error yet, so that it can be synced with `rebuild`: searching it is.
     """
     model: Embedder = embedder if embedder is not None else await asyncio.to_thread(create_embedder, config.embedder)
+    await asyncio.to_thread(use_one_blas_thread)
     index = await KnowledgeIndex.connect(config.uri)
     encoder = QueryEncoder(model)
     retriever = Retriever(index, encoder, IndexIdentity.of(model), config.top_k)

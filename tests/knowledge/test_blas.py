@@ -1,0 +1,32 @@
+"""One thread for numpy's products, which otherwise spin against everything else."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+
+from knowledge.blas import use_one_blas_thread
+
+
+def test_a_product_uses_no_thread_but_its_callers() -> None:
+    assert use_one_blas_thread()
+    matrix = np.ones((4000, 384), dtype=np.float32)
+    clock, started = _others_cpu(), time.thread_time()
+    for _ in range(200):
+        matrix @ matrix[0]
+    assert time.thread_time() - started > 0.01
+    assert _others_cpu() - clock < 0.05
+
+
+def _others_cpu() -> float:
+    """Seconds of processor time of every thread of this process but the calling one."""
+    own = threading.get_native_id()
+    ticks = 0
+    for task in Path("/proc/self/task").iterdir():
+        if int(task.name) != own:
+            fields = (task / "stat").read_text().rsplit(")", 1)[1].split()
+            ticks += int(fields[11]) + int(fields[12])
+    return ticks / 100
