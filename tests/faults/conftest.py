@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.fakes.logs import plain_logs
+from tests.faults.bot import index_knowledge
 
 
 @pytest.fixture(autouse=True)
 def _plain_logs() -> Iterator[None]:
     with plain_logs():
         yield
+
+
+@pytest.fixture(scope="session")
+def knowledge(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small index, made once; every installation gets a copy."""
+    return index_knowledge(tmp_path_factory.mktemp("indexed"))

@@ -6,7 +6,6 @@ import asyncio
 import time
 from pathlib import Path
 
-import psutil
 import pytest
 
 from bot.messages import ReceiptStatus
@@ -14,7 +13,7 @@ from bot.turns.limits import QueueLimits
 from tests.fakes.dialogue import ScriptedDialogue
 from tests.fakes.telegram_api import FakeTelegram
 from tests.faults import seeds
-from tests.faults.memory import Hall, message, open_hall, percentile, place
+from tests.faults.memory import Hall, message, open_hall, percentile, place, resident
 from tests.faults.rig import new_rig
 
 LIMITS = QueueLimits(user_per_minute=20, queue_per_conversation=20, queue_total=2000, max_message_chars=4000)
@@ -98,11 +97,11 @@ async def test_a_flood_does_not_slow_the_others(tmp_path: Path) -> None:
     async with open_hall(tmp_path, ScriptedDialogue(latency=(0.05, 0.05)), limits=LIMITS) as hall:
         await _others(hall, "warm", 50)
         alone = percentile(await _others(hall, "alone", 300), 0.99)
-        rss = psutil.Process().memory_info().rss
+        rss = resident()
         flooding = asyncio.create_task(_flood(hall, 3000))
         beside = percentile(await _others(hall, "beside", 300), 0.99)
         sent = await flooding
-        grown = psutil.Process().memory_info().rss - rss
+        grown = resident() - rss
         report.counts |= {"flood": sent, "p99_alone": f"{alone * 1000:.1f}ms", "p99_beside": f"{beside * 1000:.1f}ms"}
         report["grown"] = f"{grown / 1e6:.0f}MB"
         report.print()

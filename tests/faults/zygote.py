@@ -13,17 +13,23 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from tests.core.house import new_database
+import aiohttp
+
+from tests.core.house import FILE, new_database
 from tests.fakes.botapi.remote import RemoteTelegram
-from tests.faults.processes import ROOT, clean_environment
+from tests.faults import scripted_answering
+from tests.faults.bot import Site, settings_text
+from tests.faults.processes import ROOT, clean_environment, free_port
 
 
 class Zygote:
     """Starts lives on one folder. One at a time."""
 
-    def __init__(self, process: asyncio.subprocess.Process, folder: Path) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, folder: Path, site: Site) -> None:
         self._process = process
         self.folder = folder
+        self.database = folder / "data" / FILE
+        self.site = site
         self.pid = 0
         self.started_at = 0.0
 
@@ -45,13 +51,16 @@ class Zygote:
             self.pid = 0
         return int(status) if status is not None else None
 
+    def send(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
     async def kill(self, number: signal.Signals = signal.SIGKILL, *, seconds: float = 30.0) -> int:
         """Ends the life and says how it ended.
 
         :raises TimeoutError: the signal did not end it.
         """
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, number)
+        self.send(number)
         status = await self.ended(seconds)
         if status is None:
             raise TimeoutError(f"{number.name} did not end the bot: {self.words()}")
@@ -75,24 +84,37 @@ class Zygote:
 
 @contextlib.asynccontextmanager
 async def zygote(
-    folder: Path, telegram: RemoteTelegram, *, seed: int, latency: tuple[float, float] = (0.0, 0.05)
+    folder: Path,
+    telegram: RemoteTelegram,
+    *,
+    seed: int = 0,
+    latency: tuple[float, float] = (0.0, 0.05),
+    more: str = "",
+    environment: dict[str, str] | None = None,
 ) -> AsyncIterator[Zygote]:
-    """A driver on this folder with a fresh database. No life runs yet."""
-    await asyncio.to_thread(new_database, folder)
-    about = {"token": telegram.token, "api_url": telegram.url, "seed": seed, "latency": list(latency)}
-    (folder / "driver.json").write_text(json.dumps(about), encoding="utf-8")
+    """A driver on this folder with a fresh database in `data`. No life runs yet. `more` is appended to kefu.toml."""
+    port = free_port()
+    data = folder / "data"
+    data.mkdir(exist_ok=True)
+    await asyncio.to_thread(new_database, data)
+    unlimited = "[limits]\nuser_per_minute = 1000000\nqueue_per_conversation = 1000000\nqueue_total = 1000000\n"
+    text = settings_text(folder, port, telegram, more=more or unlimited)
+    (folder / "kefu.toml").write_text(text, encoding="utf-8")
+    script = {scripted_answering.SEED: str(seed), scripted_answering.LATENCY: f"{latency[0]},{latency[1]}"}
     with (folder / "driver.err").open("wb") as errors:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.faults.driver", str(folder), cwd=ROOT, env=clean_environment(),
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=errors, start_new_session=True,
+            sys.executable, "-m", "tests.faults.driver", str(folder), cwd=ROOT, start_new_session=True,
+            env=clean_environment(**script, **(environment or {})),
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=errors,
         )  # fmt: skip
-    made = Zygote(process, folder)
-    try:
-        assert process.stdout is not None
-        line = await asyncio.wait_for(process.stdout.readline(), 60)
-        assert line, (folder / "driver.err").read_text(encoding="utf-8")[-3000:]
-        yield made
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+    async with aiohttp.ClientSession() as session:
+        made = Zygote(process, folder, Site(f"http://127.0.0.1:{port}", session))
+        try:
+            assert process.stdout is not None
+            line = await asyncio.wait_for(process.stdout.readline(), 60)
+            assert line, (folder / "driver.err").read_text(encoding="utf-8")[-3000:]
+            yield made
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
