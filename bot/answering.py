@@ -16,6 +16,7 @@ from bot.dialogue.phrases import Phrases
 from bot.dialogue.settings import DialogueSettings
 from bot.dialogue.understanding import Understanding
 from bot.engine.extractive import ExtractiveEngine
+from bot.errors import OperatorError
 from bot.messages import Turn, TurnResult
 from bot.ports import Clock, Engine, SnapshotSink, Tickets
 from bot.retrieval import Retrieval
@@ -23,7 +24,7 @@ from bot.server.ports import PartHealth
 from bot.settings import Settings
 from bot.telemetry import get_logger
 from knowledge.config import KnowledgeConfig
-from knowledge.errors import KnowledgeError
+from knowledge.errors import EmbedderError, KnowledgeError
 from knowledge.service import open_knowledge
 
 INTENTS_FILE = "intents.toml"
@@ -59,13 +60,21 @@ class Answering:
         self._opened = asyncio.Event()
         self._problem = "is being opened"
 
-    async def open(self, stack: AsyncExitStack) -> None:
-        """Opens knowledge and engine; a knowledge that can not be opened is tried again until it can."""
+    async def open(self, stack: AsyncExitStack, *, patient: bool) -> None:
+        """Opens knowledge and engine.
+
+        :param patient: try a knowledge that can not be opened again until it can; messages wait meanwhile.
+        :raises OperatorError: it will not open before somebody has changed something.
+        """
         while True:
             try:
-                await self._open(stack)
+                async with AsyncExitStack() as attempt:
+                    await self._open(attempt)
+                    stack.push_async_exit(attempt.pop_all())
                 break
             except KnowledgeError as error:
+                if not patient or isinstance(error, EmbedderError):
+                    raise OperatorError(str(error)) from error
                 self._problem = str(error)
                 log.error("the knowledge can not be opened", reason=str(error))
                 await asyncio.sleep(REOPEN_SECONDS)

@@ -205,7 +205,7 @@ class App:
 
     async def _answer(self, stack: AsyncExitStack, *, recover: bool) -> None:
         """Opens what answers, takes up what is unfinished, and works. Messages are accepted meanwhile."""
-        await self._answering.open(stack)
+        await self._answering.open(stack, patient=recover)
         for platform, account in self.channels if recover else ():
             await self._take_up(platform, account)
         await self._lanes.run()
