@@ -30,6 +30,10 @@ class IndexUnreadableError(KnowledgeError):
     pass
 
 
+class IndexUnwritableError(KnowledgeError):
+    pass
+
+
 class SourceError(KnowledgeError):
     pass
 

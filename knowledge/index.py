@@ -12,8 +12,8 @@ machine; an object store has the first by itself and does not have the second.
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -24,7 +24,7 @@ import pyarrow as pa
 from lancedb.index import FTS, IvfFlat
 
 from knowledge.embedders.base import Vector
-from knowledge.errors import IndexUnreadableError
+from knowledge.errors import IndexUnreadableError, IndexUnwritableError
 from knowledge.locks import exclusive
 from knowledge.schema import IndexIdentity, read_identity, vector_array, vector_matrix
 
@@ -64,15 +64,17 @@ class KnowledgeIndex:
 
     def __init__(self, connection: Any, uri: str) -> None:
         self._connection = connection
-        self._folder = None if "://" in uri else Path(uri).absolute()
+        folder = _local_folder(uri)
+        self._folder = None if folder is None else folder.absolute()
 
     @classmethod
     async def connect(cls, uri: str) -> "KnowledgeIndex":
         """Raises IndexUnreadableError when the address cannot be used."""
         try:
-            if "://" not in uri:
+            folder = _local_folder(uri)
+            if folder is not None:
                 # LanceDB would make it too, but on the event loop.
-                await asyncio.to_thread(Path(uri).mkdir, parents=True, exist_ok=True)
+                await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
             connection = await lancedb.connect_async(uri)
         except LANCE_ERRORS as error:
             raise IndexUnreadableError(
@@ -142,8 +144,13 @@ class KnowledgeIndex:
     async def replace(self, rows: Any) -> None:
         """Makes `rows` (see schema.to_table) the whole content; `tidy` then removes the former one.
 
-        Readers see the previous content until the last step, and the whole new one after it.
+        Readers see the previous content until the last step, and the whole new one after it. Raises
+        IndexUnwritableError when it cannot be written, say for want of space.
         """
+        with _writing():
+            await self._replace(rows)
+
+    async def _replace(self, rows: Any) -> None:
         schema = rows.schema
         # Overwriting what is not there works too, with a warning from Rust on the operator's screen.
         mode = "create" if await self._open(PASSAGES) is None else "overwrite"
@@ -167,8 +174,13 @@ class KnowledgeIndex:
     async def tidy(self) -> None:
         """Removes what no reader follows: older versions, what a killed sync left, kept vectors.
 
-        The text of removed passages is gone from the disk after this. Harmless to repeat.
+        The text of removed passages is gone from the disk after this. Harmless to repeat. Raises
+        IndexUnwritableError.
         """
+        with _writing():
+            await self._tidy()
+
+    async def _tidy(self) -> None:
         await self.forget_staged()
         table = await self._open(PASSAGES)
         if table is None:
@@ -207,7 +219,12 @@ class KnowledgeIndex:
     # --- Vectors of a sync that is under way ---------------------------------------------------------
 
     async def stage(self, keys: Sequence[str], vectors: Vector, identity: IndexIdentity) -> None:
-        """Keeps vectors until the next `tidy`, so that a sync that is killed does not embed them again."""
+        """Keeps vectors until the next `tidy`, so that a sync that is killed does not embed them again.
+        Raises IndexUnwritableError."""
+        with _writing():
+            await self._stage(keys, vectors, identity)
+
+    async def _stage(self, keys: Sequence[str], vectors: Vector, identity: IndexIdentity) -> None:
         schema = pa.schema(
             [pa.field("key", pa.string()), pa.field("vector", pa.list_(pa.float32(), identity.dimension))]
         )
@@ -239,6 +256,22 @@ class KnowledgeIndex:
         # LanceDB itself never calls fsync: after a power cut a version may be named whose files are empty.
         if self._folder is not None:
             await asyncio.to_thread(_fsync_tree, self._folder / f"{name}.lance")
+
+
+def _local_folder(uri: str) -> Path | None:
+    if uri.startswith("file://"):
+        return Path(uri.removeprefix("file://"))
+    return None if "://" in uri else Path(uri)
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    try:
+        yield
+    except LANCE_ERRORS as error:
+        raise IndexUnwritableError(
+            f"the knowledge index cannot be written ({_line(error)}); what was there before stays in use"
+        ) from error
 
 
 async def _live(table: Any) -> int | None:

@@ -42,7 +42,7 @@ class Retriever:
         self._checked = -float("inf")
         self._interval = _LOCAL_CHECK_SECONDS if index.is_local else _REMOTE_CHECK_SECONDS
         self._full_text = True
-        self._trouble: str | None = None
+        self._trouble: KnowledgeError | None = None
         self._refreshing = asyncio.Lock()
         self._found: LruCache[_SearchKey, tuple[Hit, ...]] = LruCache(_CACHED_SEARCHES)
         self._flights: dict[_SearchKey, asyncio.Task[tuple[Hit, ...]]] = {}
@@ -112,11 +112,13 @@ class Retriever:
     # --- Following the index ------------------------------------------------------------------------
 
     async def _newest(self) -> Snapshot | None:
-        if time.monotonic() - self._checked < self._interval:
-            return self._snapshot
-        async with self._refreshing:
-            if time.monotonic() - self._checked >= self._interval:
-                await self._look()
+        """What is being served; None when nothing was ever indexed."""
+        if time.monotonic() - self._checked >= self._interval:
+            async with self._refreshing:
+                if time.monotonic() - self._checked >= self._interval:
+                    await self._look()
+        if self._snapshot is None and self._trouble is not None:
+            raise type(self._trouble)(*self._trouble.args)
         return self._snapshot
 
     async def _look(self, *, force: bool = False) -> None:
@@ -125,11 +127,9 @@ class Retriever:
             await self._load(force=force)
         except KnowledgeError as error:
             self._checked = time.monotonic()
-            if self._snapshot is None:
-                raise
-            if str(error) != self._trouble:
+            if self._snapshot is not None and str(error) != str(self._trouble):
                 log.warning("knowledge index cannot be followed", extra={"reason": str(error)})
-            self._trouble = str(error)
+            self._trouble = error
         else:
             self._trouble = None
 

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from knowledge.config import KnowledgeConfig
-from knowledge.errors import IndexMismatchError, IndexMissingError, IndexUnreadableError, SourceError, SyncBusyError
+from knowledge.errors import (
+    IndexMismatchError,
+    IndexMissingError,
+    IndexUnreadableError,
+    IndexUnwritableError,
+    SourceError,
+    SyncBusyError,
+)
 from knowledge.service import Knowledge, open_knowledge
 from knowledge.values import CollectionSummary
 from tests.knowledge.hashing import HashingEmbedder
@@ -154,8 +162,9 @@ async def test_another_embedder_is_refused_until_rebuilt_and_takes_every_collect
     await knowledge.sync([hr], collection="internal")
     other = HashingEmbedder("other", 32)
     async with open_knowledge(config, embedder=other) as changed:
-        with pytest.raises(IndexMismatchError, match="--rebuild"):
-            await changed.retriever.search("发货")
+        for _ in range(2):
+            with pytest.raises(IndexMismatchError, match="--rebuild"):
+                await changed.retriever.search("发货")
         with pytest.raises(IndexMismatchError, match="'hashing' \\(64 dimensions\\)"):
             await changed.sync([shop])
         report = await changed.sync([shop], rebuild=True)
@@ -182,6 +191,22 @@ async def test_an_index_that_cannot_be_read_says_so_and_is_rebuilt(
         report = await knowledge.sync([path], rebuild=True)
         assert report.added == first.added
         assert await _ids(knowledge, "发货") == ["faq.jsonl#shipping"]
+
+
+async def test_a_full_disk_leaves_what_was_there(knowledge: Knowledge, write: Write) -> None:
+    path = write("faq.jsonl", _faq(SHIPPING))
+    await knowledge.sync([path])
+    write("faq.jsonl", _faq(*((str(n), f"question {n}", "answer " * 50) for n in range(300))))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, hard))
+    try:
+        with pytest.raises(IndexUnwritableError, match="what was there before stays in use"):
+            await knowledge.sync([path])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert await _ids(knowledge, "发货") == ["faq.jsonl#shipping"]
+    report = await knowledge.sync([path])
+    assert (report.added, report.removed) == (300, 1)
 
 
 async def test_progress_counts_up_to_everything_embedded(knowledge: Knowledge, write: Write) -> None:
