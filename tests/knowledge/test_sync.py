@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from knowledge.errors import (
     SourceError,
     SyncBusyError,
 )
+from knowledge.index import KnowledgeIndex
 from knowledge.service import Knowledge, open_knowledge
 from knowledge.values import CollectionSummary
 from tests.knowledge.hashing import HashingEmbedder
@@ -207,6 +209,30 @@ async def test_a_full_disk_leaves_what_was_there(knowledge: Knowledge, write: Wr
     assert await _ids(knowledge, "发货") == ["faq.jsonl#shipping"]
     report = await knowledge.sync([path])
     assert (report.added, report.removed) == (300, 1)
+
+
+async def test_everything_is_forced_to_disk_before_readers_are_sent_there(
+    knowledge: Knowledge, config: KnowledgeConfig, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forced: set[str] = set()
+    fsync, point = os.fsync, KnowledgeIndex._point
+
+    def recording_fsync(descriptor: int) -> None:
+        forced.add(os.readlink(f"/proc/self/fd/{descriptor}"))
+        fsync(descriptor)
+
+    async def checking_point(index: KnowledgeIndex, table: object, version: int) -> None:
+        names = await asyncio.to_thread(_files, config)
+        written = {str(Path(config.uri) / "passages.lance" / name) for name in names}
+        assert written
+        assert written <= forced
+        await point(index, table, version)
+        forced.clear()
+
+    monkeypatch.setattr(os, "fsync", recording_fsync)
+    monkeypatch.setattr(KnowledgeIndex, "_point", checking_point)
+    await knowledge.sync([write("faq.jsonl", _faq(SHIPPING))])
+    assert any(name.endswith("live.json") for name in forced)
 
 
 async def test_progress_counts_up_to_everything_embedded(knowledge: Knowledge, write: Write) -> None:
