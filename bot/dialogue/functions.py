@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -114,6 +115,15 @@ class Done:
     returned: FunctionReturned
 
 
+@cache
+def _specs(language: Language) -> tuple[FunctionSpec, ...]:
+    # Kept: making the schemas took a third of a turn's computing.
+    return tuple(
+        FunctionSpec(name=kind.function, description=kind.description[language], parameters=_schema(kind, language))
+        for kind in _ALL
+    )
+
+
 class Functions:
     """The registry: what a model may call, and the one way a call is carried out."""
 
@@ -125,10 +135,7 @@ class Functions:
 
     def specs(self, language: Language) -> tuple[FunctionSpec, ...]:
         """The functions as an engine is told of them, described in the conversation's language."""
-        return tuple(
-            FunctionSpec(name=kind.function, description=kind.description[language], parameters=_schema(kind, language))
-            for kind in _ALL
-        )
+        return _specs(language)
 
     def parse(self, call: FunctionCall) -> Arguments:
         """The call with its arguments checked.

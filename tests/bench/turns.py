@@ -135,7 +135,7 @@ def settings_for(folder: Path, embedder: str) -> Settings:
 
 def main() -> None:
     embedder, folder, mode = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
-    configure_logging("error", json=True, redact=True, stream=sys.stderr)
+    configure_logging(level="error", json=True, redact=True, stream=sys.stderr)
     settings = settings_for(folder, embedder)
     print(json.dumps(asyncio.run(measure(settings, mode))))
 
