@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from bot.dialogue.followups import asked
 from bot.dialogue.language import shown
-from bot.dialogue.text import fold, terms
+from bot.dialogue.text import fold, terms, without_filler
 from bot.errors import SettingsError
 from bot.messages import Language, Passage
 
@@ -160,6 +160,9 @@ def features(question: str, passages: Sequence[Passage]) -> npt.NDArray[np.float
     question; characters: share of the question's characters (Chinese) in its question or title; asked_kind: 1 if a
     price, a duration, a place … is asked for and the passage has one, -1 if it has none, else 0; same_language: 0 or 1;
     unknown_words: share of the question's words that no passage has.
+
+    Weights of features that overlap are not to be read one by one: title_covered, for one, counts against a passage
+    only because its cosine has already been raised by the same few words.
     """
     wanted = terms(question)
     characters = _characters(question)
@@ -209,8 +212,7 @@ _COMMON = frozenset(
 
 
 def _characters(text: str) -> frozenset[str]:
-    folded = fold(text)
-    return (frozenset(_HAN.findall(folded)) - _COMMON) or terms(folded)
+    return frozenset(_HAN.findall(without_filler(text))) - _COMMON or terms(text)
 
 
 # What is asked for, and what holds it. "When" and "how long" are one: a date and a span answer both.

@@ -192,6 +192,7 @@ class Phrase(enum.Enum):
         "it is overdue, and I'm sorry; they will answer you as soon as they can",
     )
 
+    WITHIN_FEW_MINUTES = ("几分钟内", "within a few minutes")
     WITHIN_MINUTES = ("{count} 分钟内", "within {count} minutes")
     WITHIN_HOUR = ("1 小时内", "within an hour")
     WITHIN_HOURS = ("{count} 小时内", "within {count} hours")
@@ -258,6 +259,8 @@ class Phrases:
         """A span in words, rounded up: "within 3 hours". No clock time, because nobody knows the reader's time zone."""
         minutes = max(-(-int(span.total_seconds()) // 60), 1)
         hours = -(-minutes // 60)
+        if minutes < 10:
+            return self.say(Phrase.WITHIN_FEW_MINUTES, language)
         if minutes < 60:
             return self.say(Phrase.WITHIN_MINUTES, language, count=minutes)
         if hours == 1:

@@ -9,6 +9,7 @@ from bot.dialogue import followups
 from bot.dialogue.answer import fit, read_generation
 from bot.dialogue.functions import Arguments, Functions
 from bot.dialogue.grounding import judge
+from bot.dialogue.language import shown
 from bot.dialogue.prompt import build_prompt
 from bot.dialogue.settings import DialogueSettings
 from bot.dialogue.text import searchable
@@ -86,7 +87,7 @@ class Questions:
         if call is not None:
             return Finding(question=question, call=call, tokens=tokens)
         verdict = judge(answer, question, ordered, chances)
-        nearest = ordered[0].question if chances[0] >= SUGGESTED_FROM else ""
+        nearest = _nearest(ordered, chances, language)
         if verdict.confidence < self._settings.min_confidence:
             return Finding(question=question, confidence=verdict.confidence, nearest=nearest, tokens=tokens)
         return Finding(
@@ -131,6 +132,14 @@ class Questions:
 
 
 _NOTHING = Answered(text="", confidence=0.0)
+
+
+def _nearest(passages: Sequence[Passage], chances: Sequence[float], language: Language) -> str:
+    """The question column of the likeliest passage that the reader can read, if it is likely enough to be worth it."""
+    for passage, chance in zip(passages, chances, strict=True):
+        if chance >= SUGGESTED_FROM and passage.question and shown(passage.question) == language:
+            return passage.question
+    return ""
 
 
 def _sources(passages: Sequence[Passage]) -> tuple[Source, ...]:

@@ -90,7 +90,7 @@ _AGREES_HARD = re.compile(rf"(?:{_YES}|{_WISH})")
 _DECLINES = re.compile(rf"(?:(?:{_NO}|{_THANKS}|{_PARTICLES}) ?)+")
 _DECLINES_HARD = re.compile(rf"(?:{_NO})")
 _ONLY_THANKS = re.compile(rf"(?:(?:{_THANKS}|{_PARTICLES}) ?)+")
-_CLAUSES = re.compile("[。！？!?…；;，,、：:~～\n]+|\\.(?:\\s|$)")
+_CLAUSES = re.compile("[。！？!?…；;，,、~～\n]+|\\.(?:\\s|$)")
 
 # Longer than any plain yes; keeps the patterns above, which overlap, from being tried on an essay.
 _LONGEST_CLAUSE = 40

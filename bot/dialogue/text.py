@@ -42,7 +42,7 @@ def bare(text: str) -> str:
 # What a question is built with, in either language: it tells nothing about the subject.
 _FILLER = re.compile(
     "请问一下|请问|麻烦问下|麻烦|我想问|想问下|想问|问一下|问下|咨询|是不是|能不能|可不可以|可以|能够|怎么办|怎么样|怎么|怎样|如何|"
-    "什么时候|什么|为什么|多少|多久|哪些|哪里|哪儿|哪个|几个|有没有|是否|应该|需要|一个|一下|这个|那个|你们|我们|我的|你的|你好|"
+    "什么时候|什么|为什么|多少|多久|哪些|哪里|哪儿|哪个|几[个天点时号件次位种]|多长时间|有没有|是否|应该|需要|一个|一下|这个|那个|你们|我们|我的|你的|你好|"
     "您好|谢谢|[的了吗呢吧啊呀哦嘛么我你您他她它是在有和跟与就都也还又再很那这要想把被给让对从到去]"
 )
 _HAN_RUN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff]+")
@@ -52,7 +52,7 @@ _STOP_WORDS = frozenset(
     "get give got had has have hello help hey hi how i i'd i'll i'm i've if in is isn't it it's its just know let like "
     "make may me much my need no not of ok on one or our out please should so some tell than thank thanks that the "
     "their them then there these they this to too up us want was way we were what what's when where which while who "
-    "why will with would you your yours".split(" ")
+    "why will with would you your yours day days hour hours time long many often soon".split(" ")
 )
 
 
@@ -65,6 +65,11 @@ def terms(text: str) -> frozenset[str]:
         found.update(run[i : i + 2] for i in range(len(run) - 1)) if len(run) > 1 else found.add(run)
     found.update(_stem(word) for word in _LATIN.findall(folded) if word not in _STOP_WORDS)
     return frozenset(found)
+
+
+def without_filler(text: str) -> str:
+    """A text, folded, without what Chinese questions are built with; a blank where something was."""
+    return _FILLER.sub(" ", fold(text))
 
 
 def _stem(word: str) -> str:

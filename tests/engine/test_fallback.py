@@ -76,7 +76,7 @@ async def test_an_engine_that_never_comes_to_an_end_is_ended_at_the_total_limit(
     engine = FallbackEngine(first, ScriptedEngine([SPARE]), clock=clock, timeout_seconds=1.0)
     got = []
     async for output in engine.generate(PROMPT):
-        got.append(output)  # noqa: PERF401 - time passes meanwhile
+        got.append(output)
         clock.seconds += 0.3
     assert len(got) == 5 and got[-1] == SPARE
     assert first.closed == 1

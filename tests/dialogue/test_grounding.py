@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from bot.dialogue.grounding import judge
+from bot.messages import Answered, Passage
+
+
+def passage(text: str, *, id: str = "faq.csv#1", url: str = "") -> Passage:  # noqa: A002 - the field's name
+    return Passage(id=id, document=id, collection="default", title="运费", text=text, question="运费怎么算？", url=url)
+
+
+FEE = passage("大陆地区满 99 元包邮，不满收 8 元；新疆、西藏满 199 元包邮。", url="https://help.example.com/fee")
+OTHER = passage("退款 3 个工作日内到账，请耐心等待银行处理。", id="faq.csv#2")
+QUESTION = "运费多少，我买 50 元的东西"
+
+
+def confidence(text: str, *, stated: float = 0.9, chances: tuple[float, float] = (0.9, 0.1), **fields: object) -> float:
+    answer = Answered(text=text, confidence=stated, **fields)  # type: ignore[arg-type]
+    return judge(answer, QUESTION, (FEE, OTHER), chances).confidence
+
+
+def test_an_answer_in_the_passages_words_is_trusted_as_far_as_engine_and_passage_are() -> None:
+    assert confidence("大陆地区满 99 元包邮，不满收 8 元。") == pytest.approx(0.9)
+    assert confidence("大陆地区满 99 元包邮，不满收 8 元。", chances=(0.1, 0.1)) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("大陆地区满 66 元包邮，不满收 8 元。", id="a number of its own"),
+        pytest.param("大陆地区满 99 元包邮，详见 https://evil.example/fee", id="a link of its own"),
+        pytest.param("大陆地区满 99 元包邮，请写信给 boss@evil.example", id="an address of its own"),
+        pytest.param("本店成立于杭州，创始人热爱登山和摄影，欢迎来总部参观。", id="nothing from the passages"),
+        pytest.param("", id="nothing"),
+        pytest.param("   ", id="blanks"),
+    ],
+)
+def test_what_is_not_in_the_passages_is_not_trusted_at_all(text: str) -> None:
+    assert confidence(text, stated=1.0, chances=(1.0, 1.0)) == 0.0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("您买 50 元的东西，大陆地区不满 99 元，收 8 元。", id="the customer's own number"),
+        pytest.param("大陆地区满 ９９ 元包邮，不满收 8 元。", id="another width"),
+        pytest.param("大陆地区满 99 元包邮，见 https://help.example.com/fee。", id="the passage's own link"),
+        pytest.param("1. 大陆地区满 99 元包邮\n2. 新疆、西藏满 199 元包邮", id="numbered points"),
+    ],
+)
+def test_what_is_in_the_passages_or_the_question_may_be_said(text: str) -> None:
+    assert confidence(text) > 0.5
+
+
+def test_digit_groups_do_not_count() -> None:
+    rich = passage("满 1,000 元送礼品卡，面额 50 元。")
+    answer = Answered(text="满 1000 元送礼品卡。", confidence=0.9)
+    assert judge(answer, "送什么", (rich,), (0.9,)).confidence > 0.5
+
+
+def test_loose_talk_around_the_passages_words_costs_confidence() -> None:
+    near = confidence("大陆地区满 99 元包邮，不满收 8 元。")
+    loose = confidence("大陆地区满 99 元包邮。我们还经常举办抽奖活动，祝您购物愉快，生活美满幸福！")
+    assert loose < near
+
+
+def test_the_passages_that_the_engine_names_are_the_sources() -> None:
+    verdict = judge(Answered(text=FEE.text, confidence=0.9, passages=(FEE.id,)), QUESTION, (OTHER, FEE), (0.2, 0.9))
+    assert verdict.sources == (FEE,)
+
+
+def test_without_names_the_passages_that_share_its_words_are_the_sources() -> None:
+    verdict = judge(Answered(text="大陆地区满 99 元包邮。", confidence=0.9), QUESTION, (OTHER, FEE), (0.2, 0.9))
+    assert verdict.sources[0] == FEE
+
+
+def test_an_answer_in_another_language_is_held_to_its_figures() -> None:
+    right = Answered(text="Shipping costs 8 yuan, and orders of 99 yuan or more are free.", confidence=0.9)
+    wrong = Answered(text="Shipping costs 18 yuan, and orders of 99 yuan or more are free.", confidence=0.9)
+    assert judge(right, QUESTION, (FEE, OTHER), (0.9, 0.1)).confidence > 0.5
+    assert judge(wrong, QUESTION, (FEE, OTHER), (0.9, 0.1)).confidence == 0.0
+
+
+@pytest.mark.parametrize("stated", [math.nan, math.inf, -3.0, 7.0])
+def test_an_engine_that_states_nonsense_gets_no_more_than_certainty(stated: float) -> None:
+    assert 0.0 <= confidence("大陆地区满 99 元包邮。", stated=stated) <= 1.0
+
+
+def test_unlikely_tokens_lower_the_confidence() -> None:
+    text = "大陆地区满 99 元包邮，不满收 8 元。"
+    assert confidence(text, logprob=-2.0) < confidence(text, logprob=-0.05) <= confidence(text) + 0.05

@@ -1,0 +1,163 @@
+"""Whatever people send, the dialogue answers, in one piece and within its limits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import numpy as np
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bot.dialogue.core import Dialogue
+from bot.dialogue.evidence import Evidence
+from bot.dialogue.intents import SHIPPED, read_examples
+from bot.dialogue.phrases import Phrases
+from bot.dialogue.settings import DialogueSettings
+from bot.dialogue.understanding import Understanding
+from bot.engine.extractive import ExtractiveEngine
+from bot.messages import DialogueState, IncomingMessage, MessageKind, OpenTicket, Outcome, Passage
+from bot.ports import Vector
+from tests.dialogue.people import Customer, StandingClock, TicketsInMemory
+from tests.dialogue.samples import EMBEDDER
+
+
+class LittleKnowledge:
+    """Three passages; vectors from the sums of characters, so that nothing has to be loaded."""
+
+    async def search(self, question: str, *, collections: Sequence[str], limit: int) -> tuple[Passage, ...]:
+        texts = (
+            "满 99 元包邮。不满收 8 元。",
+            "Returns are free within 7 days. Keep the box.",
+            "| 甲 | 乙 |\n|---|---|\n| 1 | 2 |",
+        )
+        near = 0.8 + (sum(map(ord, question)) % 17) / 100
+        return tuple(
+            Passage(
+                id=str(n),
+                document=str(n),
+                collection="default",
+                title="运费",
+                text=text,
+                score=1 - n / 3,
+                dense=near - n / 20,
+            )
+            for n, text in enumerate(texts)
+        )
+
+    async def embed(self, text: str) -> Vector:
+        vector = np.zeros(32, dtype=np.float32)
+        for char in text:
+            vector[ord(char) % 32] += 1
+        return vector / max(float(np.linalg.norm(vector)), 1e-6)
+
+    async def embed_many(self, texts: Sequence[str]) -> Vector:
+        return np.stack([await self.embed(text) for text in texts])
+
+
+KNOWLEDGE = LittleKnowledge()
+EXAMPLES = read_examples(SHIPPED)
+UNDERSTANDING = Understanding(
+    KNOWLEDGE, EXAMPLES, asyncio.run(KNOWLEDGE.embed_many(EXAMPLES.texts)), Evidence.load(EMBEDDER)
+)
+
+SCRAPS = [
+    *(
+        "怎么退货",
+        "好的",
+        "不用了",
+        "转人工",
+        "TICKET-7K0001",
+        "/ticket ",
+        "/reset",
+        "重新开始",
+        "谢谢",
+        "？",
+        "and to Canada?",
+    ),
+    *("\n", "{number}", "%s", "<b>", "```", "| a |", "1.", "https://x.example", "13800138000"),
+]
+WORDS = st.one_of(
+    st.text(max_size=200),
+    st.text(alphabet=st.characters(codec=None, categories=("Cs", "Cc", "Cf", "Co", "Lo", "Zs")), max_size=40),
+    st.lists(
+        st.sampled_from(SCRAPS),
+        max_size=6,
+    ).map("".join),
+    st.sampled_from(["怎么退货", "退"]).map(lambda word: word * 900),
+)
+KINDS = st.sampled_from([MessageKind.TEXT, MessageKind.COMMAND, MessageKind.ACTION, MessageKind.EDIT, MessageKind.STOP])
+STATES = st.builds(
+    DialogueState,
+    language=st.sampled_from([None, "zh", "en"]),
+    offered=st.sampled_from(["", "ticket"]),
+    question=st.text(max_size=60),
+    held_by=st.sampled_from(["", "", "", "TICKET-9"]),
+    held_noted=st.booleans(),
+)
+
+
+@st.composite
+def sent(draw: st.DrawFn, customer: Customer) -> IncomingMessage:
+    kind = draw(KINDS)
+    command = draw(st.sampled_from(["ticket", "help", "reset", "person", "start", "x" * 50, ""]))
+    return customer.message(
+        draw(WORDS),
+        kind=kind,
+        command=command if kind in (MessageKind.COMMAND, MessageKind.ACTION) else "",
+        quote=draw(st.one_of(st.just(""), WORDS)),
+        attachments=tuple(draw(st.lists(st.sampled_from(["photo", "voice", "odd"]), max_size=2))),
+    )
+
+
+def customer() -> Customer:
+    options = DialogueSettings()
+    tickets = TicketsInMemory()
+    engine = ExtractiveEngine(embedder=EMBEDDER)
+    asyncio.run(engine.start())
+    dialogue = Dialogue(
+        knowledge=KNOWLEDGE,
+        engine=engine,
+        tickets=tickets,
+        understanding=UNDERSTANDING,
+        phrases=Phrases(),
+        settings=options,
+        clock=StandingClock(),
+    )
+    return Customer(dialogue=dialogue, tickets=tickets)
+
+
+ANN = customer()
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(sent(ANN), min_size=1, max_size=4), STATES, st.booleans())
+def test_every_turn_ends_in_words_or_in_an_agents_hands(
+    messages: list[IncomingMessage], state: DialogueState, late: bool
+) -> None:
+    snapshots: list[str] = []
+    turn = ANN.turn(*messages, late=late)
+    turn = type(turn)(
+        id=turn.id,
+        conversation=turn.conversation,
+        sender=turn.sender,
+        messages=turn.messages,
+        state=state,
+        started_at=turn.started_at,
+        late=late,
+    )
+    result = asyncio.run(ANN.dialogue.respond(turn, snapshots.append))
+    if result.reply is None:
+        assert state.held_by and result.state.held_by == state.held_by
+    else:
+        reply = result.reply
+        assert reply.text.strip() and reply.turn_id == turn.id
+        assert 0.0 <= reply.confidence <= 1.0
+        assert reply.outcome is not Outcome.ERROR
+        assert len(reply.text) <= 150 * len(messages) + 700
+        reply.text.encode("utf-8")
+    opened = [effect for effect in result.effects if isinstance(effect, OpenTicket)]
+    assert len(opened) <= 1 and len(result.functions) <= 1
+    assert all(ticket.ticket.requester == turn.sender.id for ticket in opened)
+    assert all(snapshot.strip() for snapshot in snapshots)
+    assert len(result.state.question) <= 5000
