@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import lancedb
+import numpy as np
 import pyarrow as pa
 from lancedb.index import FTS, IvfFlat
 
@@ -147,7 +148,7 @@ class KnowledgeIndex:
         Readers see the previous content until the last step, and the whole new one after it. Raises
         IndexUnwritableError when it cannot be written, say for want of space.
         """
-        with _writing():
+        with _writing("what was there before stays in use"):
             await self._replace(rows)
 
     async def _replace(self, rows: Any) -> None:
@@ -177,7 +178,7 @@ class KnowledgeIndex:
         The text of removed passages is gone from the disk after this. Harmless to repeat. Raises
         IndexUnwritableError.
         """
-        with _writing():
+        with _writing("what was removed may still be on the disk"):
             await self._tidy()
 
     async def _tidy(self) -> None:
@@ -208,20 +209,21 @@ class KnowledgeIndex:
                 await self._to_disk(PASSAGES)
                 await self._point(table, int(await table.version()))
             else:
-                return
+                break
+        if self._folder is not None:
+            await asyncio.to_thread(_remove_unfinished, self._folder / f"{PASSAGES}.lance")
 
     async def discard(self) -> None:
         """Drops everything: the way out when the index cannot be read."""
         for name in (PASSAGES, STAGED):
-            if await self._open(name) is not None:
-                await self._connection.drop_table(name)
+            await self._connection.drop_table(name, ignore_missing=True)
 
     # --- Vectors of a sync that is under way ---------------------------------------------------------
 
     async def stage(self, keys: Sequence[str], vectors: Vector, identity: IndexIdentity) -> None:
         """Keeps vectors until the next `tidy`, so that a sync that is killed does not embed them again.
         Raises IndexUnwritableError."""
-        with _writing():
+        with _writing("what was there before stays in use"):
             await self._stage(keys, vectors, identity)
 
     async def _stage(self, keys: Sequence[str], vectors: Vector, identity: IndexIdentity) -> None:
@@ -240,17 +242,20 @@ class KnowledgeIndex:
 
     async def staged(self, identity: IndexIdentity) -> tuple[list[str], Vector]:
         """Keys and vectors, shape (keys, dimension), that an unfinished sync kept."""
-        table = await self._open(STAGED)
-        if table is None:
-            return [], vector_matrix(pa.chunked_array([], pa.float32()), identity.dimension)
-        data = await table.to_arrow()
-        if data.schema.field("vector").type.list_size != identity.dimension:
-            return [], vector_matrix(pa.chunked_array([], pa.float32()), identity.dimension)
+        nothing: tuple[list[str], Vector] = ([], np.empty((0, identity.dimension), dtype=np.float32))
+        try:
+            table = await self._open(STAGED)
+            data = None if table is None else await table.to_arrow()
+        except LANCE_ERRORS:
+            # Never forced to disk, for it is only ever a saving: after a power cut it may be half there.
+            await self.forget_staged()
+            return nothing
+        if data is None or data.schema.field("vector").type.list_size != identity.dimension:
+            return nothing
         return data.column("key").to_pylist(), vector_matrix(data.column("vector"), identity.dimension)
 
     async def forget_staged(self) -> None:
-        if await self._open(STAGED) is not None:
-            await self._connection.drop_table(STAGED)
+        await self._connection.drop_table(STAGED, ignore_missing=True)
 
     async def _to_disk(self, name: str) -> None:
         # LanceDB itself never calls fsync: after a power cut a version may be named whose files are empty.
@@ -265,13 +270,11 @@ def _local_folder(uri: str) -> Path | None:
 
 
 @contextmanager
-def _writing() -> Iterator[None]:
+def _writing(consequence: str) -> Iterator[None]:
     try:
         yield
     except LANCE_ERRORS as error:
-        raise IndexUnwritableError(
-            f"the knowledge index cannot be written ({_line(error)}); what was there before stays in use"
-        ) from error
+        raise IndexUnwritableError(f"the knowledge index cannot be written ({_line(error)}); {consequence}") from error
 
 
 async def _live(table: Any) -> int | None:
@@ -296,6 +299,12 @@ def _fsync_tree(root: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _remove_unfinished(root: Path) -> None:
+    """Files that a killed writer had begun. LanceDB renames them when they are whole, and forgets them otherwise."""
+    for path in root.rglob(".tmp*"):
+        path.unlink(missing_ok=True)
 
 
 def _shown(uri: str) -> str:

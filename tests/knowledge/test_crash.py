@@ -83,6 +83,21 @@ async def test_a_sync_killed_at_any_step_leaves_one_whole_state(
     await _nothing_left_behind(config)
 
 
+async def test_kept_vectors_that_were_damaged_are_embedded_again(
+    config: KnowledgeConfig, states: tuple[Path, Path]
+) -> None:
+    async with _process(config.uri, str(states[1]), "--die-at", "after embedding") as process:
+        assert await asyncio.wait_for(process.wait(), 60) == -signal.SIGKILL
+    kept = [path for path in (Path(config.uri) / f"{STAGED}.lance").rglob("*") if path.is_file()]
+    assert kept
+    for path in kept:
+        path.write_bytes(b"")
+    async with open_knowledge(config, embedder=HashingEmbedder()) as knowledge:
+        report = await knowledge.sync([states[1]])
+        assert (report.added, report.embedded) == (DOCUMENTS, DOCUMENTS)
+        assert await _state(knowledge) == "after"
+
+
 async def test_syncs_killed_at_random_never_leave_a_mixture(config: KnowledgeConfig, states: tuple[Path, Path]) -> None:
     seed = random.randrange(10**6)
     print(f"seed {seed}")
@@ -126,9 +141,9 @@ async def test_searching_goes_on_while_another_process_syncs(
 
 async def _nothing_left_behind(config: KnowledgeConfig) -> None:
     """One version, none of a killed writer's files, no kept vectors."""
-    folder = Path(config.uri)
-    assert not (folder / f"{STAGED}.lance").exists()
-    manifests = list((folder / f"{PASSAGES}.lance" / "_versions").glob("*.manifest"))
-    assert len(manifests) == 1
-    assert len(list((folder / f"{PASSAGES}.lance" / "data").iterdir())) == 1
-    assert len(list((folder / f"{PASSAGES}.lance" / "_indices").iterdir())) == 1
+    table = Path(config.uri) / f"{PASSAGES}.lance"
+    assert not (Path(config.uri) / f"{STAGED}.lance").exists()
+    assert len(list((table / "_versions").glob("*.manifest"))) == 1
+    assert len(list((table / "data").iterdir())) == 1
+    assert len(list((table / "_indices").iterdir())) == 1
+    assert not list(table.rglob(".*"))
