@@ -6,14 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from bot.dialogue.functions import (
-    Arguments,
-    CreateSupportTicket,
-    Done,
-    Functions,
-    HandToPerson,
-    TicketStatus,
-)
+from bot.dialogue.functions import Arguments, CreateSupportTicket, Done, Functions, HandToPerson, TicketStatus
 from bot.dialogue.hearing import Heard, hear, words_of
 from bot.dialogue.intents import Intent
 from bot.dialogue.language import detect, shown
@@ -110,7 +103,9 @@ class Dialogue:
 
     def _begin(self, turn: Turn, show: SnapshotSink) -> _Moment:
         heard = hear(turn)
-        spoken = without_ticket_numbers(heard.text or turn.text, prefix=self._settings.ticket_prefix)
+        # The name of a command is English in any language, and so is a ticket's number.
+        words = heard.text or (heard.command[1] if heard.command else "")
+        spoken = without_ticket_numbers(words, prefix=self._settings.ticket_prefix)
         language = detect(spoken, setting=self._settings.language, known=turn.state.language, hint=turn.sender.language)
         if turn.late:
             show = _after(self._phrases.say(Phrase.LATE, language), show)

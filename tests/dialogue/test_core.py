@@ -219,6 +219,29 @@ async def test_a_caption_is_answered_and_the_photo_mentioned(ann: Customer) -> N
     assert "微信支付" in said(result) and "图片" in said(result)
 
 
+@pytest.mark.parametrize(
+    ("texts", "hint", "language"),
+    [
+        pytest.param(["/start"], "", "zh", id="a command says nothing of the language"),
+        pytest.param(["/start"], "en-GB", "en", id="the platform's hint"),
+        pytest.param(["/ticket my cup is broken"], "zh", "en", id="the words after a command"),
+        pytest.param(["how do I pay by card", "ok"], "zh", "en", id="spoken before"),
+        pytest.param(["how do I pay by card", "怎么付款"], "", "zh", id="a change of language"),
+    ],
+)
+async def test_replies_come_in_the_language_of_the_words(
+    world: World, texts: list[str], hint: str, language: str
+) -> None:
+    customer = world.customer(language=hint)
+    results = [await customer.say(text) for text in texts]
+    assert results[-1].reply is not None and results[-1].reply.language == language
+
+
+async def test_a_setting_forces_the_language_of_replies(world: World) -> None:
+    result = await world.customer(settings=DialogueSettings(language="en")).say("你好")
+    assert said(result).startswith("Hello")
+
+
 # -- Tickets --
 
 
