@@ -135,9 +135,17 @@ async def test_a_small_collection_beside_a_large_one_is_searched_whole(
     assert (hit.id, hit.lexical) == ("it.jsonl#vpn", 1.0)
 
 
+@pytest.mark.parametrize("indexed", [False, True], ids=["scanned", "with a vector index"])
 async def test_an_index_too_large_for_memory_finds_the_same(
-    config: KnowledgeConfig, embedder: HashingEmbedder, shop: Path, write: Write, monkeypatch: pytest.MonkeyPatch
+    config: KnowledgeConfig,
+    embedder: HashingEmbedder,
+    shop: Path,
+    write: Write,
+    monkeypatch: pytest.MonkeyPatch,
+    indexed: bool,
 ) -> None:
+    if indexed:
+        monkeypatch.setattr("knowledge.index.VECTOR_INDEX_FROM", 100)
     asked = [
         (query, collections)
         for query in ("refund question number141", "warranty", "ｎｕｍｂｅｒ１７ please", "退款")
