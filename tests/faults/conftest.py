@@ -9,6 +9,7 @@ import pytest
 
 from tests.fakes.logs import plain_logs
 from tests.faults.bot import index_knowledge
+from tests.faults.zygote import Driver
 
 
 @pytest.fixture(autouse=True)
@@ -21,3 +22,10 @@ def _plain_logs() -> Iterator[None]:
 def knowledge(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small index, made once; every installation gets a copy."""
     return index_knowledge(tmp_path_factory.mktemp("indexed"))
+
+
+@pytest.fixture(scope="session")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
+    """The process that forks bots; see `tests.faults.driver`."""
+    with Driver(tmp_path_factory.mktemp("driver") / "driver.err") as made:
+        yield made

@@ -1,7 +1,7 @@
 """The product with a scripted dialogue, started in milliseconds: `kefu run` without knowledge and engine.
 
-One process imports everything and forks a bot for every life (`python -m tests.faults.driver FOLDER`), so that hundreds
-of kills take minutes. It speaks lines of JSON: `{"do": "start", "failpoint": "send.after:3"}` → `{"pid": 123}`; the
+One process imports everything and forks a bot for every life (`python -m tests.faults.driver`), so that hundreds of
+kills take minutes. It speaks lines of JSON: `{"do": "start", "folder": …, "environment": {…}}` → `{"pid": 123}`; the
 child waits for `{"do": "go"}`; `{"do": "wait", "seconds": 2}` → `{"status": -9}` or `{"status": null}` while it runs.
 No thread runs here and LanceDB is not loaded, so forking is safe.
 """
@@ -15,6 +15,7 @@ import os
 import select
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ setattr(app, "Endings", scripted_answering.Endings)  # noqa: B010 - the tokens h
 _FIRST_USE = ("bot.cli.run", "adapters.telegram.build", "adapters.web.build")
 
 
-def _live(folder: Path, failpoint: str, go: int) -> None:
+def _live(folder: Path, environment: dict[str, str], go: int) -> None:
     """The child: waits for the word, then is `kefu run`."""
     log = os.open(folder / "bot.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(log, 1)
@@ -36,14 +37,15 @@ def _live(folder: Path, failpoint: str, go: int) -> None:
     os.read(go, 1)
     devnull = os.open(os.devnull, os.O_RDONLY)
     os.dup2(devnull, 0)
-    if failpoint:
-        os.environ["KEFU_FAILPOINT"] = failpoint
-    sys.argv = ["kefu", "run", "--config", str(folder / "kefu.toml")]
+    os.environ.update(environment)
+    sys.argv = ["kefu", "run", "--config", str(folder / "kefu.toml"), "--debug"]
     status = 1
     try:
         cli.main()
     except SystemExit as ended:
         status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    except BaseException:  # noqa: BLE001 - the last words of a life; there is nobody to raise it to
+        traceback.print_exc()
     finally:
         os._exit(status)  # without the parent's exit handlers
 
@@ -51,18 +53,17 @@ def _live(folder: Path, failpoint: str, go: int) -> None:
 class _Parent:
     """Forks lives, one at a time, and says how they ended."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self) -> None:
         self._pid = 0
         self._go = -1
 
-    def start(self, failpoint: str = "") -> dict[str, Any]:
+    def start(self, folder: str, environment: dict[str, str]) -> dict[str, Any]:
         ends = os.pipe()
         pid = os.fork()
         if pid == 0:
             os.close(ends[1])
             with contextlib.suppress(KeyboardInterrupt):
-                _live(self._folder, failpoint, ends[0])
+                _live(Path(folder), environment, ends[0])
             os._exit(1)
         os.close(ends[0])
         self._pid, self._go = pid, ends[1]
@@ -88,7 +89,7 @@ def main() -> None:
     """Serves the harness until its standard input ends."""
     for module in _FIRST_USE:
         importlib.import_module(module)  # once here instead of once a life
-    parent = _Parent(Path(sys.argv[1]))
+    parent = _Parent()
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
         asked = json.loads(line)

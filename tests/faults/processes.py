@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import socket
-import sys
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from pathlib import Path
 import aiohttp
 
 from tests.fakes.botapi.remote import RemoteTelegram
-from tests.fakes.telegram_api import TOKEN
+from tests.fakes.telegram_api import FakeTelegram
 from tests.faults.seeds import VARIABLE
 
 ROOT = Path(__file__).parents[2]
@@ -93,33 +92,11 @@ class Process:
 
 
 @contextlib.asynccontextmanager
-async def telegram_process(folder: Path, *, token: str = TOKEN) -> AsyncIterator[RemoteTelegram]:
-    """The fake Bot API as a process of its own: it does not notice the bot's death."""
-    port = free_port()
-    state = folder / "telegram.json"
-    command = [sys.executable, "-m", "tests.fakes.telegram_api", "--port", str(port), "--state", str(state)]
-    process = Process([*command, "--token", token], log=folder / "telegram.log")
-    await process.start()
-    try:
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
-            remote = RemoteTelegram(f"http://127.0.0.1:{port}", token, session)
-            await _until_it_answers(remote, process)
-            yield remote
-    finally:
-        await process.end()
-
-
-async def _until_it_answers(remote: RemoteTelegram, process: Process) -> None:
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            await remote.unconfirmed()
-        except aiohttp.ClientError as error:
-            if time.monotonic() > deadline or process.status is not None:
-                raise RuntimeError(f"the fake Telegram did not start: {process.words()}") from error
-            await asyncio.sleep(0.05)
-        else:
-            return
+async def telegram_beside() -> AsyncIterator[RemoteTelegram]:
+    """The fake Bot API in the test's own process, spoken to over HTTP: it does not notice a bot's death."""
+    timeout = aiohttp.ClientTimeout(total=30)
+    async with FakeTelegram() as telegram, aiohttp.ClientSession(timeout=timeout) as session:
+        yield RemoteTelegram(telegram.url, telegram.token, session)
 
 
 def missing(*tools: str) -> str:

@@ -7,7 +7,6 @@ product is what its operator runs.
 from __future__ import annotations
 
 import os
-from contextlib import AsyncExitStack
 from typing import Any
 
 from bot.dialogue.settings import DialogueSettings
@@ -33,7 +32,7 @@ class Answering:
     def __init__(self, *_: Any, **__: Any) -> None:
         self._script = _script()
 
-    async def open(self, stack: AsyncExitStack) -> None:
+    async def open(self, *_: Any, **__: Any) -> None:
         return
 
     async def wait(self) -> None:

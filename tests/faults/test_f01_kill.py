@@ -16,11 +16,11 @@ import pytest
 from bot.failpoints import NAMES
 from tests.fakes.botapi.remote import RemoteTelegram
 from tests.faults import seeds
-from tests.faults.processes import may_trace, strace, telegram_process
+from tests.faults.processes import may_trace, strace, telegram_beside
 from tests.faults.workload import Crowd
-from tests.faults.zygote import Zygote, zygote
+from tests.faults.zygote import Driver, Zygote, zygote
 
-SYSCALLS = {"fdatasync": 4, "pwrite64": 20, "write": 5, "sendto": 10, "epoll_wait": 60}
+SYSCALLS = {"fsync,fdatasync": 4, "pwrite64": 20, "write": 5, "sendto": 10, "epoll_wait": 60}
 """With how many calls of one thread a life surely gets to."""
 MESSAGES_A_LIFE = 12
 LIFE_SECONDS = 20.0
@@ -122,9 +122,9 @@ async def _slowest_start(telegram: RemoteTelegram, kills: Kills) -> float:
     return max(waits)
 
 
-async def _run(folder: Path, count: int) -> None:
+async def _run(driver: Driver, folder: Path, count: int) -> None:
     chance, report = seeds.begin("F1")
-    async with telegram_process(folder) as telegram, zygote(folder, telegram, seed=report.seed) as bot:
+    async with telegram_beside() as telegram, zygote(driver, folder, telegram, seed=report.seed) as bot:
         crowd = Crowd(telegram, chance, chats=300)
         kills, slowest = await kill_often(bot, telegram, crowd, count, chance)
         verdict = await crowd.verdict(bot.database)
@@ -141,12 +141,12 @@ async def _run(folder: Path, count: int) -> None:
         assert slowest <= READY_SECONDS
 
 
-async def test_kills_lose_nothing(tmp_path: Path) -> None:
+async def test_kills_lose_nothing(driver: Driver, tmp_path: Path) -> None:
     """The quick form: every named point once would be ten; chance and system calls take turns with them."""
-    await _run(tmp_path, 12)
+    await _run(driver, tmp_path, 12)
 
 
 @pytest.mark.faults
 @pytest.mark.timeout(1800)
-async def test_five_hundred_kills_lose_nothing(tmp_path: Path) -> None:
-    await _run(tmp_path, 500)
+async def test_five_hundred_kills_lose_nothing(driver: Driver, tmp_path: Path) -> None:
+    await _run(driver, tmp_path, 500)

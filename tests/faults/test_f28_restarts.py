@@ -10,19 +10,19 @@ from pathlib import Path
 import pytest
 
 from tests.faults import seeds
-from tests.faults.processes import telegram_process
+from tests.faults.processes import telegram_beside
 from tests.faults.workload import Crowd
-from tests.faults.zygote import zygote
+from tests.faults.zygote import Driver, zygote
 
 EXIT_SECONDS = 30.0
 SECOND_SIGNAL_SECONDS = 2.0
 
 
-async def _roll(folder: Path, restarts: int, messages: int) -> None:
+async def _roll(driver: Driver, folder: Path, restarts: int, messages: int) -> None:
     chance, report = seeds.begin("F28")
     async with (
-        telegram_process(folder) as telegram,
-        zygote(folder, telegram, seed=report.seed, latency=(0.0, 0.5)) as bot,
+        telegram_beside() as telegram,
+        zygote(driver, folder, telegram, seed=report.seed, latency=(0.0, 0.5)) as bot,
     ):
         crowd = Crowd(telegram, chance, chats=300)
         exits: list[float] = []
@@ -30,7 +30,7 @@ async def _roll(folder: Path, restarts: int, messages: int) -> None:
             await crowd.write(messages)
             more = asyncio.create_task(crowd.write_later(messages // 2, chance.uniform(0.2, 1.0)))
             await bot.start()
-            await bot.site.until_ready()
+            await bot.ready()
             await asyncio.sleep(chance.uniform(0.0, 0.8))
             started = time.monotonic()
             assert await bot.kill(signal.SIGTERM) == 0, bot.words()
@@ -48,21 +48,21 @@ async def _roll(folder: Path, restarts: int, messages: int) -> None:
         assert max(exits) < EXIT_SECONDS
 
 
-async def test_rolling_restarts_are_invisible(tmp_path: Path) -> None:
-    await _roll(tmp_path, 4, 12)
+async def test_rolling_restarts_are_invisible(driver: Driver, tmp_path: Path) -> None:
+    await _roll(driver, tmp_path, 4, 12)
 
 
 @pytest.mark.faults
 @pytest.mark.timeout(1200)
-async def test_fifty_rolling_restarts_are_invisible(tmp_path: Path) -> None:
-    await _roll(tmp_path, 50, 60)
+async def test_fifty_rolling_restarts_are_invisible(driver: Driver, tmp_path: Path) -> None:
+    await _roll(driver, tmp_path, 50, 60)
 
 
-async def test_an_unfinished_answer_is_taken_up_by_the_next_start(tmp_path: Path) -> None:
+async def test_an_unfinished_answer_is_taken_up_by_the_next_start(driver: Driver, tmp_path: Path) -> None:
     """An answer that takes longer than a drain may: a second signal ends the process at once, the message stays."""
-    async with telegram_process(tmp_path) as telegram, zygote(tmp_path, telegram) as bot:
+    async with telegram_beside() as telegram, zygote(driver, tmp_path, telegram) as bot:
         await bot.start()
-        await bot.site.until_ready()
+        await bot.ready()
         await telegram.do("says", chat=5, text="slow 4 T1")
         while not await telegram.calls("sendMessageDraft"):
             await asyncio.sleep(0.05)
