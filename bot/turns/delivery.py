@@ -21,6 +21,7 @@ from bot.errors import (
     CredentialsRefused,
     DestinationGone,
     NotSent,
+    PerhapsSent,
     SendError,
     StoreUnavailable,
     Undeliverable,
@@ -194,12 +195,18 @@ class Outbox:
                 message_ids.append(await self._send_part(channel, delivery, parts[number]))
             except (SendError, TimeoutError) as error:
                 return await self._after_error(delivery, error)
+            except Exception as error:  # a defect of the adapter: nobody can tell how far it came
+                log.exception("a reply could not be sent", delivery=delivery.id)
+                return await self._after_error(delivery, PerhapsSent(type(error).__name__))
             await self._mark(delivery, number + 1, message_ids, last=number + 1 == len(parts))
             delivery = replace(delivery, attempts=1)
-        self._failures.pop(delivery.conversation_id, None)
-        self._not_before.pop(delivery.conversation_id, None)
+        self._forget_failures(delivery)
         self._metrics.deliveries.labels(delivery.conversation.platform, "sent").inc()
         return True
+
+    def _forget_failures(self, delivery: Delivery) -> None:
+        self._failures.pop(delivery.conversation_id, None)
+        self._not_before.pop(delivery.conversation_id, None)
 
     async def _send_part(self, channel: Channel, delivery: Delivery, part: Part) -> str:
         failpoints.reached("send.before")
@@ -276,6 +283,7 @@ class Outbox:
                 insert_notice(connection, address, notice, None, now)
 
         await self._database.write(work)
+        self._forget_failures(delivery)
         self._metrics.deliveries.labels(delivery.conversation.platform, state).inc()
         log.error("a reply needs an operator: kefu deliveries list", delivery=delivery.id, state=state, reason=reason)
         self.wake()

@@ -304,6 +304,7 @@ async def test_replies_that_wait_for_the_platform_keep_their_order_and_arrive_on
         pytest.param(["lost after", "lost after"], 2, "unknown", id="arrived twice, both answers lost"),
         pytest.param(["gone"], 0, "failed", id="blocked"),
         pytest.param(["undeliverable"], 0, "failed", id="refused for good"),
+        pytest.param(["defect", None], 1, "sent", id="a defect of the adapter"),
     ],
 )
 async def test_a_plain_send_is_repeated_once_at_most_and_never_lost_in_silence(

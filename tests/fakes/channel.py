@@ -8,12 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from bot.errors import DestinationGone, NotSent, PerhapsSent, SendError, Undeliverable
+from bot.errors import DestinationGone, NotSent, PerhapsSent, Undeliverable
 from bot.messages import ConversationRef, Reply
 from bot.ports import ChannelHealth, Intake, Part
 
-Mishap = Literal["refused", "lost", "lost after", "hang", "hang after", "gone", "undeliverable"]
-"""What becomes of a send: surely not sent; nobody can tell (and it was not, or it was); no answer; nobody there."""
+Mishap = Literal["refused", "lost", "lost after", "hang", "hang after", "gone", "undeliverable", "defect"]
+"""What becomes of a send: surely not sent; nobody can tell (and it was not, or it was); no answer; nobody there; never
+like this; an exception that no adapter should let out."""
 
 _AFTER = {"lost after", "hang after"}
 
@@ -135,8 +136,10 @@ class MemoryChannel:
         return message_id
 
 
-def _error(mishap: Mishap) -> SendError:
+def _error(mishap: Mishap) -> Exception:
     match mishap:
+        case "defect":
+            return KeyError("a defect")
         case "refused":
             return NotSent("refused", retry_after=1.0)
         case "gone":
