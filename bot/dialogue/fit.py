@@ -1,6 +1,6 @@
 """Fits `evidence.json`: how much each feature of a passage says about whether it answers a question.
 
-    python -m bot.dialogue.fit --knowledge MODULE:FUNCTION --embedder NAME [--embedder NAME …] QUESTIONS.jsonl
+    python -m bot.dialogue.fit --knowledge MODULE:FUNCTION --embedder NAME [--embedder NAME …] QUESTIONS.jsonl …
 
 FUNCTION(embedder) is an asynchronous context manager that yields a `bot.ports.Knowledge` with the collections the
 questions are about; this package does not know the real one. Lines of the split "tune" are fitted on, lines of "report"
@@ -49,16 +49,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--knowledge", required=True, metavar="MODULE:FUNCTION")
     parser.add_argument("--embedder", required=True, action="append", dest="embedders")
     parser.add_argument("--out", type=Path, default=COEFFICIENTS)
-    parser.add_argument("questions", type=Path)
+    parser.add_argument("questions", type=Path, nargs="+")
     options = parser.parse_args(arguments)
     module, _, function = options.knowledge.partition(":")
     opener: Opener = getattr(importlib.import_module(module), function)
-    questions = read_questions(options.questions)
+    questions = [question for path in options.questions for question in read_questions(path)]
+    source = ", ".join(path.name for path in options.questions)
     found = {embedder: asyncio.run(_search(opener, embedder, questions)) for embedder in options.embedders}
-    sets = {
-        embedder: _fit(questions, [found[embedder]], FEATURES, options.questions.name) for embedder in options.embedders
-    }
-    sets[GENERIC] = _fit(questions, list(found.values()), GENERIC_FEATURES, options.questions.name)
+    sets = {embedder: _fit(questions, [found[embedder]], FEATURES, source) for embedder in options.embedders}
+    sets[GENERIC] = _fit(questions, list(found.values()), GENERIC_FEATURES, source)
     options.out.write_text(json.dumps(sets, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     for name, one in sets.items():
         sys.stdout.write(f"{name}: {json.dumps(one['report'])}\n")

@@ -19,7 +19,7 @@ from bot.messages import Answered, FunctionCall, Language, Passage, Prompt, Sour
 from bot.ports import Engine, Knowledge, SnapshotSink
 from bot.telemetry import get_logger
 
-SUGGESTED_FROM = 0.25
+SUGGESTED_FROM = 0.35
 """From this chance on, a question that is not answered is met with the nearest one that can be."""
 
 log = get_logger(__name__)

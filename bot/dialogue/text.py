@@ -124,11 +124,12 @@ def cut(text: str, limit: int) -> str:
 
 
 def clipped(text: str, limit: int) -> str:
-    """At most `limit` characters of one sentence, ended at a clause if one ends in the second half, else at a word."""
+    """At most `limit` characters of one sentence, ended at a clause if one ends in the last quarter, else at a word: an
+    earlier clause would lose what the sentence says of its subject."""
     if len(text) <= limit:
         return text
     room = text[: max(limit - 1, 0)]
-    ends = [match.start() for match in _CLAUSE_END.finditer(room) if match.start() >= limit // 2]
+    ends = [match.start() for match in _CLAUSE_END.finditer(room) if match.start() >= limit * 3 // 4]
     if not ends and room and text[len(room)].isascii() and text[len(room)].isalnum():
         ends = [at for at in [room.rfind(" ")] if at >= limit // 2]
     return (room[: ends[-1]] if ends else room).rstrip() + "…"

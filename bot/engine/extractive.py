@@ -72,6 +72,12 @@ class ExtractiveEngine:
 
 # -- Choosing the words --
 
+# What the first piece is worth by itself: as much as one and a half words of the question. An answer column begins with
+# the answer; a section of a document begins with anything.
+_FIRST_OF_ANSWER = 1.3
+_FIRST_OF_TEXT = 0.5
+_KIND = 1.8
+"""What it is worth that a piece holds the price, the duration … that is asked for."""
 _LIST_ITEM = re.compile(r"^\s*(?:[-*+•]|(\d{1,3})[.)、])\s+(.*)$")
 _TABLE_ROW = re.compile(r"^\s*\|(.*)\|\s*$")
 _TABLE_RULE = re.compile(r"^\s*\|?[\s:|-]*-{2,}[\s:|-]*\|?\s*$")
@@ -86,7 +92,7 @@ def excerpt_of(passage: Passage, question: str, limit: int) -> tuple[str, ...]:
     pieces = units(passage.text)
     if not pieces:
         return (clipped(passage.text.strip(), limit),)
-    weights = _relevance(pieces, question)
+    weights = _relevance(pieces, question, first=_FIRST_OF_ANSWER if passage.question else _FIRST_OF_TEXT)
     best: tuple[float, int, int] | None = None
     for start in range(len(pieces)):
         end = start + 1
@@ -102,9 +108,9 @@ def excerpt_of(passage: Passage, question: str, limit: int) -> tuple[str, ...]:
     return tuple(pieces[start:end])
 
 
-def _relevance(pieces: Sequence[str], question: str) -> list[float]:
+def _relevance(pieces: Sequence[str], question: str, *, first: float) -> list[float]:
     """How much each piece has to do with the question. Words that every piece has tell nothing; the beginning, where
-    an answer usually stands, breaks a draw."""
+    an answer usually stands, counts `first` by itself."""
     # Of a follow-up the last line is what is asked; the lines before it only say what about.
     before, _, last = question.rpartition("\n")
     asked, about, kinds = terms(last), terms(before), asked_kinds(last)
@@ -116,8 +122,8 @@ def _relevance(pieces: Sequence[str], question: str) -> list[float]:
             (1.0 if term in asked else 0.3) * math.log(1 + len(pieces) / spread[term])
             for term in (asked | about) & mine
         )
-        holds = 1.0 if kinds & held_kinds(piece) else 0.0
-        worth.append(meets + holds + (0.7 if at == 0 else 0.1))
+        holds = _KIND if kinds & held_kinds(piece) else 0.0
+        worth.append(meets + holds + (first if at == 0 else 0.1))
     return worth
 
 
