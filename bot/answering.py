@@ -91,8 +91,9 @@ class Answering:
             log.info("the sample knowledge was indexed; bring your own: kefu knowledge sync", added=report.added)
         retrieval = Retrieval(knowledge.retriever)
         own = self._data / INTENTS_FILE
+        examples = own if await asyncio.to_thread(own.exists) else SHIPPED
         understanding = await Understanding.load(
-            retrieval, own if own.exists() else SHIPPED, embedder=config.embedder, cache=self._data / "cache"
+            retrieval, examples, embedder=config.embedder, cache=self._data / "cache"
         )
         engine = _engine(self._settings)
         await engine.start()

@@ -1,0 +1,124 @@
+"""The whole product as `bot.app` puts it together, with the sample knowledge and a channel in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bot.app import App, open_app
+from bot.errors import AlreadyRunning, SettingsError
+from bot.messages import ConversationRef, IncomingMessage, Sender
+from bot.ports import Intake
+from bot.sections import DatabaseSettings, KnowledgeSettings, TicketSettings
+from bot.settings import Settings
+from tests.core.test_turns import CLOCK, until
+from tests.fakes.channel import MemoryChannel
+
+LIN = ConversationRef(platform="memory", account="", channel="lin")
+OPERATORS = ConversationRef(platform="memory", account="", channel="ops")
+
+
+def settings(folder: Path) -> Settings:
+    return Settings(
+        database=DatabaseSettings(url=f"sqlite+aiosqlite:///{folder}/data/kefu.db"),
+        knowledge=KnowledgeSettings(uri=str(folder / "data" / "knowledge")),
+        tickets=TicketSettings(notify=("memory:ops",)),
+    )
+
+
+@contextlib.asynccontextmanager
+async def running(folder: Path, channel: MemoryChannel) -> AsyncIterator[App]:
+    """The product, serving until the block ends."""
+    stop, ready = asyncio.Event(), asyncio.Event()
+    async with (
+        open_app(settings(folder), channels=lambda _: [channel], alone=True) as app,
+        asyncio.TaskGroup() as group,
+    ):
+        group.create_task(app.serve(stop, recover=True, ready=lambda _: ready.set()))
+        try:
+            async with asyncio.timeout(60):
+                await ready.wait()
+            yield app
+        finally:
+            stop.set()
+
+
+def message(words: str, number: int) -> IncomingMessage:
+    return IncomingMessage(
+        keys=(f"m{number}",),
+        conversation=LIN,
+        sender=Sender(id="memory:lin", name="林晓 13912345678"),
+        text=words,
+        sent_at=CLOCK.now(),
+        sequence=number,
+    )
+
+
+async def ask(app: App, channel: MemoryChannel, words: str, number: int) -> str:
+    before = len(channel.texts(LIN))
+    await app.intake.accept([message(words, number)])
+    await until(lambda: len(channel.texts(LIN)) > before, 30)
+    return channel.texts(LIN)[-1]
+
+
+async def test_a_question_a_follow_up_a_refusal_and_a_ticket_that_operators_hear_of(tmp_path: Path) -> None:
+    channel = MemoryChannel()
+    async with running(tmp_path, channel) as app:
+        assert "验证码" in await ask(app, channel, "密码忘了怎么办", 1)
+        shipping = await ask(app, channel, "订单多久发货？", 2)
+        returns = await ask(app, channel, "那退货呢？", 3)
+        assert "发货" in shipping
+        assert "退" in returns and returns != shipping
+        assert "抱歉，我暂时无法查询到该问题" in await ask(app, channel, "火星上有你们的门店吗", 4)
+        opened = await ask(app, channel, "好的", 5)
+        [ticket] = await app.desk.list()
+        assert ticket.number in opened
+        assert "火星" in " ".join(ticket.transcript)
+        await until(lambda: channel.texts(OPERATORS))
+        [notice] = channel.texts(OPERATORS)
+        assert ticket.number in notice
+        assert "13912345678" not in notice, "a group of operators may read it"
+        assert all(part.up for part in await app.health())
+
+
+async def test_what_was_said_survives_a_restart(tmp_path: Path) -> None:
+    channel = MemoryChannel()
+    async with running(tmp_path, channel) as app:
+        await ask(app, channel, "订单多久发货？", 1)
+    async with running(tmp_path, channel) as app:
+        assert "退" in await ask(app, channel, "那退货呢？", 2)
+
+
+async def test_a_second_process_on_the_same_data_is_refused(tmp_path: Path) -> None:
+    async with running(tmp_path, MemoryChannel()):
+        with pytest.raises(AlreadyRunning, match="another kefu"):
+            async with open_app(settings(tmp_path), channels=lambda _: [], alone=True):
+                pass
+
+
+async def test_operators_can_not_be_told_on_a_channel_that_is_off(tmp_path: Path) -> None:
+    elsewhere = replace(settings(tmp_path), tickets=TicketSettings(notify=("telegram:1",)))
+    with pytest.raises(SettingsError, match="telegram is not on"):
+        async with open_app(elsewhere, channels=lambda _: [MemoryChannel()]):
+            pass
+
+
+async def test_a_receiver_that_dies_is_started_again(tmp_path: Path) -> None:
+    class Mortal(MemoryChannel):
+        starts = 0
+
+        async def run(self, intake: Intake) -> None:
+            Mortal.starts += 1
+            if Mortal.starts == 1:
+                raise RuntimeError("a defect")
+            await super().run(intake)
+
+    channel = Mortal()
+    async with running(tmp_path, channel) as app:
+        await until(lambda: Mortal.starts == 2, 10)
+        assert await ask(app, channel, "谢谢", 1)
