@@ -34,13 +34,13 @@ class Phrase(enum.Enum):
         "All right. Just write if there is anything else.",
     )
     HELP = (
-        "我可以：\n"
-        "- 回答您的问题，直接问就行\n"
+        "我是智能客服，可以帮您：\n"
+        "- 解答问题：直接问就行\n"
         "- 转人工：发「转人工」\n"
         "- 登记工单：发「/ticket 问题描述」\n"
         "- 查工单进度：把工单编号发给我\n"
         "- 重新开始：发「重新开始」",
-        "Here is what I can do:\n"
+        "I'm the automated assistant. Here is what I can do:\n"
         "- Answer your questions: just ask\n"
         "- Bring in a person: say “agent”\n"
         "- Open a ticket: send “/ticket” and what it is about\n"

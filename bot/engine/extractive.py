@@ -104,8 +104,16 @@ def excerpt_of(passage: Passage, question: str, limit: int) -> tuple[str, ...]:
     assert best is not None
     _, start, end = best
     if end - start == 1:
-        return (clipped(pieces[start], limit),)
-    return tuple(pieces[start:end])
+        return (clipped(_renumbered(pieces[start:end])[0], limit),)
+    return tuple(_renumbered(pieces[start:end]))
+
+
+def _renumbered(pieces: Sequence[str]) -> list[str]:
+    """Steps taken from the middle of a list as plain points: an answer that begins with 4 looks torn off."""
+    item = _LIST_ITEM.match(pieces[0])
+    if item is None or item[1] in (None, "1"):
+        return list(pieces)
+    return [f"- {found[2]}" if (found := _LIST_ITEM.match(piece)) else piece for piece in pieces]
 
 
 def _relevance(pieces: Sequence[str], question: str, *, first: float) -> list[float]:

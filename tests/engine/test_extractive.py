@@ -91,6 +91,12 @@ def test_of_a_long_answer_the_sentences_that_meet_the_question_are_taken() -> No
     assert excerpt_of(abroad, "how much is it?", 80)[0].startswith("It costs CNY 90")
 
 
+def test_steps_from_the_middle_of_a_list_are_plain_points() -> None:
+    steps = passage("1. Open the order.\n2. Choose the item.\n3. Send it in by post.\n4. Wait for the refund.")
+    assert excerpt_of(steps, "by post?", 45) == ("- Choose the item.", "- Send it in by post.")
+    assert excerpt_of(steps, "open the order", 30) == ("1. Open the order.",)
+
+
 def test_a_table_row_is_told_in_words() -> None:
     rows = ["| Product | Warranty | Home repair |", "|---|---|---|", "| Appliances | 1 year | yes |"]
     table = "\n".join([*rows, "| Electronics | 1 year | no |"])
