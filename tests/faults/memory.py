@@ -13,6 +13,7 @@ from typing import Any
 
 from bot.clock import SystemClock
 from bot.messages import ConversationRef, IncomingMessage, MessageKind, Receipt, Sender
+from bot.ports import Clock
 from tests.core.house import House, new_database, open_house
 from tests.fakes.channel import MemoryChannel
 from tests.fakes.dialogue import ScriptedDialogue
@@ -56,11 +57,13 @@ class Hall:
 
 
 @contextlib.asynccontextmanager
-async def open_hall(folder: Path, dialogue: ScriptedDialogue | None = None, **about: Any) -> AsyncIterator[Hall]:
+async def open_hall(
+    folder: Path, dialogue: ScriptedDialogue | None = None, *, clock: Clock | None = None, **about: Any
+) -> AsyncIterator[Hall]:
     """A core on a fresh database; `about` goes to `open_house`."""
     path = await asyncio.to_thread(new_database, folder)
     channel, dialogue = MemoryChannel(), dialogue or ScriptedDialogue()
-    async with open_house(path, [channel], dialogue, clock=SystemClock(), **about) as house:
+    async with open_house(path, [channel], dialogue, clock=clock or SystemClock(), **about) as house:
         yield Hall(house, channel, dialogue, path)
 
 

@@ -134,13 +134,17 @@ async def zygote(
     seed: int = 0,
     latency: tuple[float, float] = (0.0, 0.05),
     more: str = UNLIMITED,
+    telegram_more: str = "",
 ) -> AsyncIterator[Zygote]:
-    """An installation with a fresh database in `data`. No life runs yet. `more` is appended to kefu.toml."""
+    """An installation with a fresh database in `data`. No life runs yet. `more` is appended to kefu.toml,
+    `telegram_more` to its section `telegram`."""
     port = free_port()
     data = folder / "data"
     data.mkdir(exist_ok=True)
     await asyncio.to_thread(new_database, data)
-    (folder / "kefu.toml").write_text(settings_text(folder, port, telegram, more=more), encoding="utf-8")
+    (folder / "kefu.toml").write_text(
+        settings_text(folder, port, telegram, more=telegram_more + more), encoding="utf-8"
+    )
     script = {scripted_answering.SEED: str(seed), scripted_answering.LATENCY: f"{latency[0]},{latency[1]}"}
     async with aiohttp.ClientSession() as session:
         made = Zygote(driver, folder, Site(f"http://127.0.0.1:{port}", session), script)
