@@ -11,10 +11,11 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, Insert, Table, bindparam, func, insert, select, tuple_, update
+from sqlalchemy import Connection, Insert, Table, bindparam, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bot.history.codec import conversation_to_columns, reply_to_json
+from bot.history.moving import move
 from bot.history.tables import (
     conversations,
     cursors,
@@ -23,9 +24,7 @@ from bot.history.tables import (
     history,
     inbound,
     inbound_keys,
-    participants,
     people,
-    tickets,
     turns,
 )
 from bot.messages import (
@@ -371,36 +370,3 @@ def _close(connection: Connection, message: IncomingMessage) -> None:
     ids = select(conversations.c.id).where(*there)
     waiting = update(deliveries).where(deliveries.c.conversation_id.in_(ids), deliveries.c.state == "waiting")
     connection.execute(waiting, {"state": "failed", "error": "the person or group closed the conversation"})
-
-
-def move(connection: Connection, old: ConversationRef, new_channel: str) -> None:
-    """The platform renamed a channel: its conversations keep their history under the new name."""
-    there = (
-        conversations.c.platform == old.platform,
-        conversations.c.account == old.account,
-        conversations.c.channel == old.channel,
-    )
-    for row in connection.execute(select(conversations.c.id, conversations.c.thread).where(*there)).all():
-        taken = connection.execute(
-            select(conversations.c.id).where(
-                tuple_(
-                    conversations.c.platform, conversations.c.account, conversations.c.channel, conversations.c.thread
-                )
-                == (old.platform, old.account, new_channel, row.thread)
-            )
-        ).scalar()
-        if taken is None:
-            connection.execute(update(conversations).where(conversations.c.id == row.id), {"channel": new_channel})
-        else:
-            _merge(connection, row.id, taken)
-
-
-def _merge(connection: Connection, old: int, new: int) -> None:
-    """The new name has a conversation already (its first message overtook the news): it takes over everything."""
-    for table in (inbound, turns, history, deliveries, tickets):
-        connection.execute(update(table).where(table.c.conversation_id == old), {"conversation_id": new})
-    there = select(participants.c.person_id).where(participants.c.conversation_id == new)
-    stays = participants.c.person_id.in_(there)
-    connection.execute(participants.delete().where(participants.c.conversation_id == old, stays))
-    connection.execute(update(participants).where(participants.c.conversation_id == old), {"conversation_id": new})
-    connection.execute(conversations.delete().where(conversations.c.id == old))

@@ -28,7 +28,7 @@ from bot.errors import (
 )
 from bot.history import outbox
 from bot.history.database import Database
-from bot.history.inbound import move
+from bot.history.moving import move
 from bot.history.turns import Delivery, insert_notice
 from bot.messages import Author, ConversationRef, Reply
 from bot.ports import Channel, Clock, Part
