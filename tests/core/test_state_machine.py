@@ -139,7 +139,7 @@ def _short_waits_and_logs() -> Iterator[None]:
 
 TestCore = CoreMachine.TestCase
 TestCore.settings = settings(
-    max_examples=20,
+    max_examples=12,
     stateful_step_count=25,
     deadline=None,
     database=None,

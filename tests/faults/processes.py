@@ -115,12 +115,17 @@ def may_trace() -> str:
     return ""
 
 
-async def strace(pid: int, *, trace: str, inject: str, log: Path) -> Process:
-    """Attaches strace to a running process and all its threads; no --seccomp-bpf, with it nothing is injected.
+async def strace(pid: int, inject: Sequence[str], *, log: Path) -> Process:
+    """Attaches strace to a running process and all its threads, to inject what "calls:what:when=n" says.
+
+    No --seccomp-bpf: with it nothing is injected.
 
     Returns when it has attached, so that what is injected from now on counts.
     """
-    command = ["strace", "-f", "-o", str(log), "-e", f"trace={trace}", "-e", f"inject={inject}", "-p", str(pid)]
+    calls = ",".join(one.partition(":")[0] for one in inject)
+    command = ["strace", "-f", "-o", str(log), "-e", f"trace={calls}", "-p", str(pid)]
+    for one in inject:
+        command += ["-e", f"inject={one}"]
     notes = log.with_suffix(".notes")
     notes.unlink(missing_ok=True)
     process = Process(command, log=notes)

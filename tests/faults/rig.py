@@ -76,8 +76,8 @@ class Rig:
     house: House = field(init=False)
 
     @contextlib.asynccontextmanager
-    async def life(self, *, drain_seconds: float = 5.0) -> AsyncIterator[House]:
-        """Starts everything, and ends it in order."""
+    async def life(self, *, drain_seconds: float = 5.0, seconds: float = 5.0) -> AsyncIterator[House]:
+        """Starts everything, waits until Telegram is heard, that long at most, and ends it in order."""
         records = _Records()
         around = Surroundings(
             clock=self.clock, metrics=Metrics(), records=records, public_url="", max_message_chars=4000,
@@ -94,7 +94,7 @@ class Rig:
                 records.store = Store(house.database, self.clock)
                 self.house = house
                 async with self._server(house, [telegram, site]):
-                    await _until(lambda: telegram.health().up)
+                    await _until(lambda: telegram.health().up, seconds)
                     try:
                         yield house
                     finally:
@@ -140,7 +140,7 @@ class Rig:
             await asyncio.sleep(0.05)
 
 
-async def _until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+async def _until(condition: Callable[[], bool], seconds: float) -> None:
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.01)

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import aiohttp
+import pytest
 
 from tests.core import sqlite
 from tests.fakes.botapi.remote import RemoteTelegram
@@ -92,6 +93,7 @@ async def _history(bot: Bot) -> list[str]:
         return [entry["text"] for entry in (await response.json())["entries"] if entry["author"] == "bot"]
 
 
+@pytest.mark.faults
 async def test_a_killed_terminal_leaves_the_database_whole(knowledge: Path, tmp_path: Path) -> None:
     async with installation(tmp_path, knowledge) as bot:
         command = [*KEFU, "chat", "--once", QUESTION, "--json", "--config", str(tmp_path / "kefu.toml")]
