@@ -19,13 +19,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import lancedb
 import numpy as np
 import pyarrow as pa
-from lancedb.index import FTS, IvfFlat
 
 from knowledge.embedders.base import Vector
 from knowledge.errors import IndexUnreadableError, IndexUnwritableError
+from knowledge.lance import FTS, IvfFlat, connect_async
 from knowledge.locks import exclusive
 from knowledge.schema import IndexIdentity, read_identity, vector_array, vector_matrix
 
@@ -76,7 +75,7 @@ class KnowledgeIndex:
             if folder is not None:
                 # LanceDB would make it too, but on the event loop.
                 await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
-            connection = await lancedb.connect_async(uri)
+            connection = await connect_async(uri)
         except LANCE_ERRORS as error:
             raise IndexUnreadableError(
                 f"the knowledge index at {_shown(uri)} cannot be opened: {_line(error)}"

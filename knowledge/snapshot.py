@@ -13,12 +13,11 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from lancedb.expr import Expr, col, lit
-from lancedb.query import MatchQuery
 
 from knowledge.embedders.base import Vector
 from knowledge.fusion import fuse, question_terms
 from knowledge.index import LiveTable
+from knowledge.lance import Expr, MatchQuery, col, lit
 from knowledge.schema import SHOWN_COLUMNS, IndexIdentity, search_terms, to_hit, vector_matrix
 from knowledge.values import CollectionSummary, Hit
 
