@@ -70,6 +70,7 @@ class Outbox:
         self._metrics = metrics
         self._clock = clock
         self._sending: set[int] = set()  # conversations
+        self._interrupted: set[int] = set()  # conversations whose oldest reply was being sent by somebody who is gone
         self._not_before: dict[int, float] = {}  # conversation → monotonic time
         self._failures: dict[int, int] = {}  # conversation → sends that failed in a row
         self._woken = asyncio.Event()
@@ -80,6 +81,9 @@ class Outbox:
         self._sending.add(delivery.conversation_id)
         try:
             await self._send_parts(delivery)
+        except Exception:
+            self._interrupted.add(delivery.conversation_id)
+            raise
         finally:
             self._end(delivery.conversation_id)
 
@@ -131,12 +135,14 @@ class Outbox:
         rows = await self._database.read(lambda connection: outbox.conversations_with_open(connection, 10_000))
         await self._count()
         now = self._clock.monotonic()
+        if interrupted:
+            self._interrupted.update(conversation for conversation, _, _, state in rows if state == "sending")
         due = [
             conversation
             for conversation, platform, account, state in rows
             if (platform, account) in self._channels
             and conversation not in self._sending
-            and (state == "waiting" or interrupted)
+            and (state == "waiting" or conversation in self._interrupted)
             and self._not_before.get(conversation, 0.0) <= now
         ]
         return due[: max(0, SENDS_AT_ONCE - len(self._sending))] if not interrupted else due
@@ -154,6 +160,7 @@ class Outbox:
                     return
         except Exception:  # one conversation's defect must not stop everybody's replies
             log.exception("a conversation's replies could not be sent", conversation=conversation)
+            self._interrupted.add(conversation)
             self._not_before[conversation] = self._clock.monotonic() + BACKOFF_SECONDS[-1]
         finally:
             self._end(conversation)
@@ -167,6 +174,9 @@ class Outbox:
         delivery = await self._database.read(lambda connection: outbox.first_open(connection, conversation))
         if delivery is None:
             return None
+        if delivery.in_flight and conversation not in self._interrupted:
+            return None  # a turn that has just ended sends it; it was given the reply with its commit
+        self._interrupted.discard(conversation)
         if await self._database.read(lambda connection: outbox.is_closed(connection, conversation)):
             await self._give_up(delivery, "failed", "the conversation is closed on the other side")
             return await self._prepare(conversation)

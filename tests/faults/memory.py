@@ -58,11 +58,16 @@ class Hall:
 
 @contextlib.asynccontextmanager
 async def open_hall(
-    folder: Path, dialogue: ScriptedDialogue | None = None, *, clock: Clock | None = None, **about: Any
+    folder: Path,
+    dialogue: ScriptedDialogue | None = None,
+    *,
+    clock: Clock | None = None,
+    channel: MemoryChannel | None = None,
+    **about: Any,
 ) -> AsyncIterator[Hall]:
     """A core on a fresh database; `about` goes to `open_house`."""
     path = await asyncio.to_thread(new_database, folder)
-    channel, dialogue = MemoryChannel(), dialogue or ScriptedDialogue()
+    channel, dialogue = channel or MemoryChannel(), dialogue or ScriptedDialogue()
     async with open_house(path, [channel], dialogue, clock=clock or SystemClock(), **about) as house:
         yield Hall(house, channel, dialogue, path)
 
