@@ -19,7 +19,7 @@ def mask(text: str) -> str:
 
     ``138****5678``, ``+1****2671``, ``a***@example.com``, ``[id card]``, ``[card ****1234]``, ``[passport]``,
     ``京A***45``.
-    Masking twice is masking once. Time is linear in the text: about 0.3 ms for a message of 500 characters full of numbers.
+    Masking twice is masking once. Time is linear in the text: about 0.3 ms for 500 characters full of numbers.
     """
     masked: list[str] = []
     position = 0
