@@ -248,7 +248,7 @@ def _insert(connection: Connection, message: IncomingMessage, conversation: int,
 
 
 def detail_of(message: IncomingMessage) -> dict[str, Any]:
-    """What has no column of its own. `message_from_row` in `bot.history.turns` reads it back."""
+    """What has no column of its own. `bot.history.turns` reads it back."""
     detail: dict[str, Any] = {"collections": list(message.collections)}
     if message.command:
         detail["command"] = message.command

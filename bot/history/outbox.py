@@ -15,8 +15,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, bindparam, func, select, update
 
 from bot.history.codec import reply_from_json
+from bot.history.endings import Delivery
 from bot.history.tables import conversations, deliveries, ticket_events
-from bot.history.turns import Delivery
 from bot.messages import ConversationRef, Reply
 
 OPEN = ("waiting", "sending")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bot.dialogue.phrases import Phrase, Phrases
-from bot.history.turns import Delivery
+from bot.history.endings import Delivery
 from bot.messages import (
     AddToTicket,
     Author,

@@ -28,8 +28,8 @@ from bot.errors import (
 )
 from bot.history import outbox
 from bot.history.database import Database
+from bot.history.endings import Delivery, insert_notice
 from bot.history.moving import move
-from bot.history.turns import Delivery, insert_notice
 from bot.messages import Author, ConversationRef, Reply
 from bot.ports import Channel, Clock, Part
 from bot.telemetry import Metrics, get_logger

@@ -10,9 +10,9 @@ from typing import Literal, Protocol
 
 from bot import failpoints
 from bot.errors import StoreUnavailable
-from bot.history import turns as rows
 from bot.history.database import Database
-from bot.history.turns import Begun, Finished
+from bot.history.endings import Finished, finish
+from bot.history.turns import Begun, Limits, begin
 from bot.messages import ConversationRef, Reply, Turn, TurnResult
 from bot.ports import Channel, Clock, SnapshotSink
 from bot.telemetry import Metrics, bind_turn, get_logger
@@ -75,7 +75,7 @@ class TurnRunner:
         channels: Mapping[tuple[str, str], Channel],
         *,
         notices: TicketNotices,
-        limits: rows.Limits,
+        limits: Limits,
         turn_seconds: float,
         metrics: Metrics,
         clock: Clock,
@@ -155,7 +155,7 @@ class TurnRunner:
     async def _begin(self, conversation: int, *, again: bool) -> Begun | None:
         turn_id, now = secrets.token_hex(16), self._clock.now()
         return await self._database.write(
-            lambda connection: rows.begin(connection, conversation, self._limits, turn_id, now, again=again)
+            lambda connection: begin(connection, conversation, self._limits, turn_id, now, again=again)
         )
 
     async def _respond_and_finish(self, begun: Begun) -> Finished | None:
@@ -219,7 +219,7 @@ class TurnRunner:
         now = self._clock.now()
         failpoints.reached("turn.before_commit")
         finished = await self._database.write(
-            lambda connection: rows.finish(connection, begun, result, notices, placeholder, state, now)
+            lambda connection: finish(connection, begun, result, notices, placeholder, state, now)
         )
         failpoints.reached("turn.after_commit")
         if finished is not None:

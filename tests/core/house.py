@@ -16,7 +16,8 @@ from tempfile import mkdtemp
 
 from bot.history import schema
 from bot.history.database import Database
-from bot.history.turns import Delivery, Limits, unfinished
+from bot.history.endings import Delivery
+from bot.history.turns import Limits, unfinished
 from bot.messages import ConversationRef, Reply, Turn, TurnResult
 from bot.ports import Channel, Clock
 from bot.telemetry import Metrics

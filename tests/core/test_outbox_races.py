@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from bot.clock import SystemClock
 from bot.errors import StoreUnavailable
 from bot.history import outbox
-from bot.history.turns import Delivery, insert_notice
+from bot.history.endings import Delivery, insert_notice
 from bot.messages import Author, ConversationRef, Outcome, Reply
 from bot.ports import Part
 from tests.core.house import new_database, open_house
