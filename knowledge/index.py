@@ -24,7 +24,7 @@ import pyarrow as pa
 
 from knowledge.embedders.base import Vector
 from knowledge.errors import IndexUnreadableError, IndexUnwritableError
-from knowledge.lance import FTS, IvfFlat, connect_async
+from knowledge.lance import FTS, IvfFlat, Session, connect_async
 from knowledge.locks import exclusive
 from knowledge.schema import IndexIdentity, read_identity, vector_array, vector_matrix
 
@@ -40,6 +40,11 @@ LANCE_ERRORS = (RuntimeError, OSError, ValueError)
 # more than 100 ms at 100,000), so the writer adds an inverted-file index, which still finds
 # the nearest in nearly every case.
 VECTOR_INDEX_FROM = 50_000
+
+# LanceDB's own limits are 6 and 1 GiB, for what every version that was ever opened left there. The full-text index
+# of 10,000 passages takes 4 MB.
+_INDEX_CACHE = 64 * 1024 * 1024
+_METADATA_CACHE = 32 * 1024 * 1024
 
 FULL_TEXT = FTS(
     # ICU cuts Chinese by its dictionary and English at blanks. Measured against bigrams: 0003-retrieval.md.
@@ -75,7 +80,8 @@ class KnowledgeIndex:
             if folder is not None:
                 # LanceDB would make it too, but on the event loop.
                 await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
-            connection = await connect_async(uri)
+            session = Session(index_cache_size_bytes=_INDEX_CACHE, metadata_cache_size_bytes=_METADATA_CACHE)
+            connection = await connect_async(uri, session=session)
         except LANCE_ERRORS as error:
             raise IndexUnreadableError(
                 f"the knowledge index at {_shown(uri)} cannot be opened: {_line(error)}"

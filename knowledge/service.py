@@ -5,13 +5,13 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from knowledge.blas import use_one_blas_thread
 from knowledge.config import KnowledgeConfig
 from knowledge.embedders import create_embedder, verify_weights
 from knowledge.embedders.base import Embedder
 from knowledge.encoder import QueryEncoder
 from knowledge.errors import IndexMissingError, SyncBusyError
 from knowledge.index import KnowledgeIndex
+from knowledge.process import return_large_blocks, use_one_blas_thread
 from knowledge.retriever import Retriever
 from knowledge.samples import SAMPLE_SOURCES, load_vectors
 from knowledge.schema import IndexIdentity
@@ -78,6 +78,11 @@ class Knowledge:
         return sum(summary.passages for summary in self.retriever.collections)
 
 
+def _suit_the_process() -> None:
+    use_one_blas_thread()
+    return_large_blocks()
+
+
 @asynccontextmanager
 async def open_knowledge(config: KnowledgeConfig, *, embedder: Embedder | None = None) -> AsyncIterator[Knowledge]:
     """Loads the embedder, opens the index and reads what is served from memory: .3 s for 10,000 passages.
@@ -86,7 +91,7 @@ async def open_knowledge(config: KnowledgeConfig, *, embedder: Embedder | None =
     An index of another embedder is no error yet, so that it can be synced with `rebuild`: searching it is.
     """
     model: Embedder = embedder if embedder is not None else await asyncio.to_thread(create_embedder, config.embedder)
-    await asyncio.to_thread(use_one_blas_thread)
+    await asyncio.to_thread(_suit_the_process)
     index = await KnowledgeIndex.connect(config.uri)
     encoder = QueryEncoder(model)
     retriever = Retriever(index, encoder, IndexIdentity.of(model), config.top_k)

@@ -18,6 +18,7 @@ from knowledge.embedders.base import Vector
 from knowledge.fusion import fuse, question_terms
 from knowledge.index import LiveTable
 from knowledge.lance import Expr, MatchQuery, col, lit
+from knowledge.process import return_freed_memory
 from knowledge.schema import SHOWN_COLUMNS, IndexIdentity, search_terms, to_hit, vector_matrix
 from knowledge.values import CollectionSummary, Hit
 
@@ -55,14 +56,25 @@ class Snapshot(Protocol):
 
 
 async def load_snapshot(live: LiveTable) -> Snapshot:
-    """Reads what the snapshot keeps in memory: 50 ms for 10,000 passages."""
-    if await live.table.count_rows() > MAX_PASSAGES_IN_MEMORY:
+    """Reads what the snapshot keeps in memory: .2 s for 10,000 passages."""
+    count = await live.table.count_rows()
+    if count > MAX_PASSAGES_IN_MEMORY:
         return await _load_on_disk(live)
-    shown = await live.table.query().select([*SHOWN_COLUMNS]).with_row_id().to_arrow()
-    if shown.nbytes > MAX_TEXT_BYTES_IN_MEMORY:
-        return await _load_on_disk(live)
-    vectors = await live.table.query().select(["vector"]).with_row_id().to_arrow()
-    return await asyncio.to_thread(MemorySnapshot, live, shown, vectors)
+    # Batch by batch into their place: vectors read as one table would be in memory three times over.
+    matrix = np.empty((count, live.identity.dimension), dtype=np.float32)
+    batches: list[Any] = []
+    texts = filled = 0
+    async for batch in await live.table.query().select([*SHOWN_COLUMNS, "vector"]).with_row_id().to_batches():
+        matrix[filled : filled + batch.num_rows] = vector_matrix(batch.column("vector"), live.identity.dimension)
+        filled += batch.num_rows
+        batches.append(batch.drop_columns(["vector"]))
+        texts += batches[-1].nbytes
+        if texts > MAX_TEXT_BYTES_IN_MEMORY:
+            return await _load_on_disk(live)
+    snapshot = await asyncio.to_thread(MemorySnapshot, live, batches, matrix)
+    del batches, batch
+    await asyncio.to_thread(return_freed_memory)
+    return snapshot
 
 
 def summarize(collections: Any, documents: Any) -> tuple[CollectionSummary, ...]:
@@ -109,17 +121,18 @@ def _within(wanted: Sequence[str], present: Sequence[CollectionSummary]) -> tupl
 class MemorySnapshot:
     """Vectors and texts in memory, full text in LanceDB."""
 
-    def __init__(self, live: LiveTable, shown: Any, vectors: Any) -> None:
+    def __init__(self, live: LiveTable, batches: Sequence[Any], matrix: Vector) -> None:
         self.version = live.version
         self.identity = live.identity
         self._table = live.table
-        # By row id, so that full-text hits are found by bisection; both reads in the same order.
-        order = np.argsort(shown.column("_rowid").to_numpy())
-        self._row_ids = shown.column("_rowid").to_numpy()[order]
-        self._shown = shown.take(order).combine_chunks()
-        vector_order = np.argsort(vectors.column("_rowid").to_numpy())
-        matrix = vector_matrix(vectors.column("vector"), live.identity.dimension)
-        self._matrix = np.ascontiguousarray(matrix[vector_order])
+        shown = pa.Table.from_batches(batches).combine_chunks()
+        self._row_ids = shown.column("_rowid").to_numpy()
+        self._shown = shown
+        self._matrix = matrix
+        # Full-text hits are found by bisection.
+        if np.any(self._row_ids[1:] < self._row_ids[:-1]):
+            order = np.argsort(self._row_ids)
+            self._row_ids, self._shown, self._matrix = self._row_ids[order], shown.take(order), matrix[order]
         column = self._shown.column("collection")
         self.collections = summarize(column, self._shown.column("document"))
         names = [summary.name for summary in self.collections]

@@ -1,4 +1,4 @@
-"""One thread for numpy's products, which otherwise spin against everything else."""
+"""Threads and memory of the process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from knowledge.blas import use_one_blas_thread
+from knowledge.process import return_freed_memory, return_large_blocks, use_one_blas_thread
 
 
 def test_a_product_uses_no_thread_but_its_callers() -> None:
@@ -30,3 +30,17 @@ def _others_cpu() -> float:
             fields = (task / "stat").read_text().rsplit(")", 1)[1].split()
             ticks += int(fields[11]) + int(fields[12])
     return ticks / 100
+
+
+def test_freed_memory_leaves_the_process() -> None:
+    assert return_large_blocks()
+    before = _resident_bytes()
+    blocks = [np.ones(1_000_000, dtype=np.uint8) for _ in range(100)]
+    assert _resident_bytes() - before > 80_000_000
+    del blocks
+    return_freed_memory()
+    assert _resident_bytes() - before < 20_000_000
+
+
+def _resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
