@@ -60,21 +60,37 @@ async def load_snapshot(live: LiveTable) -> Snapshot:
     count = await live.table.count_rows()
     if count > MAX_PASSAGES_IN_MEMORY:
         return await _load_on_disk(live)
-    # Batch by batch into their place: vectors read as one table would be in memory three times over.
     matrix = np.empty((count, live.identity.dimension), dtype=np.float32)
+    shown = await _read(live, matrix)
+    if shown is None:
+        return await _load_on_disk(live)
+    snapshot = await asyncio.to_thread(MemorySnapshot, live, shown, matrix)
+    await asyncio.to_thread(return_freed_memory)
+    return snapshot
+
+
+async def _read(live: LiveTable, matrix: Vector) -> Any | None:
+    """Fills `matrix` and returns the texts beside it, as one table; None when they are too long for memory.
+
+    Batch by batch: vectors read as one table would be in memory three times over.
+    """
+    query = live.table.query().select([*SHOWN_COLUMNS, "vector"]).with_row_id()
+    if not len(matrix):
+        return (await query.to_arrow()).drop_columns(["vector"])
     batches: list[Any] = []
-    texts = filled = 0
-    async for batch in await live.table.query().select([*SHOWN_COLUMNS, "vector"]).with_row_id().to_batches():
+    length = filled = 0
+    async for batch in await query.to_batches():
         matrix[filled : filled + batch.num_rows] = vector_matrix(batch.column("vector"), live.identity.dimension)
         filled += batch.num_rows
         batches.append(batch.drop_columns(["vector"]))
-        texts += batches[-1].nbytes
-        if texts > MAX_TEXT_BYTES_IN_MEMORY:
-            return await _load_on_disk(live)
-    snapshot = await asyncio.to_thread(MemorySnapshot, live, batches, matrix)
-    del batches, batch
-    await asyncio.to_thread(return_freed_memory)
-    return snapshot
+        length += batches[-1].nbytes
+        if length > MAX_TEXT_BYTES_IN_MEMORY:
+            return None
+    return await asyncio.to_thread(_one_table, batches)
+
+
+def _one_table(batches: Sequence[Any]) -> Any:
+    return pa.Table.from_batches(batches).combine_chunks()
 
 
 def summarize(collections: Any, documents: Any) -> tuple[CollectionSummary, ...]:
@@ -121,11 +137,10 @@ def _within(wanted: Sequence[str], present: Sequence[CollectionSummary]) -> tupl
 class MemorySnapshot:
     """Vectors and texts in memory, full text in LanceDB."""
 
-    def __init__(self, live: LiveTable, batches: Sequence[Any], matrix: Vector) -> None:
+    def __init__(self, live: LiveTable, shown: Any, matrix: Vector) -> None:
         self.version = live.version
         self.identity = live.identity
         self._table = live.table
-        shown = pa.Table.from_batches(batches).combine_chunks()
         self._row_ids = shown.column("_rowid").to_numpy()
         self._shown = shown
         self._matrix = matrix
