@@ -15,6 +15,8 @@ The interface others build on (import from the modules named; importing `knowled
         await knowledge.collections() -> tuple[CollectionSummary, ...]
         await knowledge.check() -> int                   # passages served; KnowledgeError says what is wrong
 
+    from knowledge.embedders import verify_weights      # verify_weights(name): EmbedderError; blocks 70 ms
+
     class Retriever:
         async def search(self, query: str, *, collections: Sequence[str] = ("default",),
                          top_k: int | None = None) -> tuple[Hit, ...]
