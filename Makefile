@@ -63,8 +63,8 @@ DATA ?= ../shared/data
 .PHONY: lock
 lock: | $(BIN)/python ## write the locks anew (make lock ARGS=--upgrade takes newer releases)
 	$(PIP) install --quiet "uv>=0.9"
-	$(LOCK) pyproject.toml --group build --output-file requirements.lock
-	$(LOCK) pyproject.toml --group build --extra dev --constraints requirements.lock --output-file requirements-dev.lock
+	$(LOCK) pyproject.toml --group build --output-file .ci/requirements.lock
+	$(LOCK) pyproject.toml --group build --extra dev --constraints .ci/requirements.lock --output-file .ci/requirements-dev.lock
 
 LOCK = $(BIN)/uv pip compile --no-config --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(ARGS)
@@ -76,17 +76,17 @@ clean: ## remove what was built; keeps data/ and kefu.toml
 
 # The environment itself. A dangling interpreter counts as missing, so an environment whose Python was removed is renewed.
 $(BIN)/python:
-	@tools/make-venv "$(PYTHON)" "$(VENV)"
+	@.ci/make-venv "$(PYTHON)" "$(VENV)"
 
 # The lock holds the build backend too: nothing is fetched that is not in it.
-$(RUN_READY): pyproject.toml requirements.lock | $(BIN)/python
+$(RUN_READY): pyproject.toml .ci/requirements.lock | $(BIN)/python
 	@echo "Installing kefu into $(VENV) (the first time this takes a minute)"
-	@$(PIP) install --quiet --require-hashes -r requirements.lock
+	@$(PIP) install --quiet --require-hashes -r .ci/requirements.lock
 	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(DEV_READY): pyproject.toml requirements-dev.lock | $(BIN)/python
+$(DEV_READY): pyproject.toml .ci/requirements-dev.lock | $(BIN)/python
 	@echo "Installing kefu and what its tests need into $(VENV)"
-	@$(PIP) install --quiet --require-hashes -r requirements-dev.lock
+	@$(PIP) install --quiet --require-hashes -r .ci/requirements-dev.lock
 	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@ $(RUN_READY)

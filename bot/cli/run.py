@@ -8,6 +8,7 @@ import resource
 import signal
 import sys
 from contextlib import suppress
+from typing import NoReturn
 
 import click
 
@@ -29,6 +30,8 @@ OPEN_FILES = 65_536
 @click.pass_obj
 def run(operator: Operator, supervise: bool) -> None:
     """Start every channel that is on. SIGTERM or Ctrl-C ends it gracefully within 30 s, a second one at once."""
+    # Until the loop has its own handlers there is nothing to drain, and a stop is a stop.
+    signal.signal(signal.SIGTERM, _leave)
     settings = operator.settings()
     if supervise:
         from bot.cli.supervise import Supervisor
@@ -42,6 +45,10 @@ def run(operator: Operator, supervise: bool) -> None:
         asyncio.run(_run(settings, signals))
     except asyncio.CancelledError:
         sys.exit(signals.status)
+
+
+def _leave(signum: int, frame: object) -> NoReturn:
+    sys.exit(0)
 
 
 async def _run(settings: Settings, signals: _Signals) -> None:

@@ -37,6 +37,7 @@ async def _roll(driver: Driver, folder: Path, restarts: int, messages: int) -> N
             exits.append(time.monotonic() - started)
             await more
         await bot.start()
+        await bot.ready()
         await crowd.rest(bot.database)
         assert await bot.kill(signal.SIGTERM) == 0
         verdict = await crowd.verdict(bot.database)

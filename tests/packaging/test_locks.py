@@ -21,7 +21,7 @@ LOCKS = {
 def _locked(lock: str) -> dict[str, set[str]]:
     """Version by name; two where the Python decides."""
     found: dict[str, set[str]] = {}
-    for name, version in re.findall(r"^([a-z0-9-]+)==([^ ]+)", (ROOT / lock).read_text("utf-8"), re.MULTILINE):
+    for name, version in re.findall(r"^([a-z0-9-]+)==([^ ]+)", (ROOT / ".ci" / lock).read_text("utf-8"), re.MULTILINE):
         found.setdefault(name, set()).add(version)
     return found
 
@@ -36,7 +36,7 @@ def test_the_lock_meets_every_requirement(lock: str, requirements: list[str]) ->
 
 @pytest.mark.parametrize("lock", LOCKS)
 def test_every_locked_package_has_its_hash_and_no_address(lock: str) -> None:
-    text = (ROOT / lock).read_text("utf-8")
+    text = (ROOT / ".ci" / lock).read_text("utf-8")
     entries = re.split(r"^(?=[a-z0-9])", re.sub(r"^ *#.*\n", "", text, flags=re.MULTILINE), flags=re.MULTILINE)[1:]
     assert entries
     assert [entry for entry in entries if "--hash=sha256:" not in entry] == []

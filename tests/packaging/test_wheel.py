@@ -54,7 +54,9 @@ def test_the_source_distribution_builds_the_same_wheel(wheel: Path, tmp_path: Pa
     subprocess.run([*build, "sdist"], cwd=ROOT, check=True, capture_output=True, timeout=100)
     (sdist,) = tmp_path.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
-        archive.extractall(tmp_path, filter="data")
+        # Pythons before 3.11.4 do not know the filter and ignore the attribute.
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)
+        archive.extractall(tmp_path)
     (unpacked,) = tmp_path.glob("kefu-*/")
     subprocess.run([*build, "wheel"], cwd=unpacked, check=True, capture_output=True, timeout=100)
     (rebuilt,) = tmp_path.glob("*.whl")
