@@ -43,7 +43,7 @@ async def _run(driver: Driver, folder: Path, errors: dict[str, str], rounds: int
         died = await bot.ended(0.1)
         if died is None:
             with contextlib.suppress(TimeoutError):  # what the errors stopped is the next life's
-                await crowd.rest(bot.database, 10)
+                await crowd.rest(bot.database, 10 + rounds)
             await bot.kill()
         await bot.start()
         await crowd.rest(bot.database)
