@@ -5,6 +5,9 @@ PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
 
+# An empty environment is enough to start from; what is started looks for its tools in PATH.
+export PATH := $(or $(PATH),/usr/local/bin:/usr/bin:/bin)
+
 BIN := $(VENV)/bin
 # -I: neither this folder nor PYTHON* variables stand before the environment's own packages.
 PIP := $(BIN)/python -I -m pip --disable-pip-version-check --no-input
