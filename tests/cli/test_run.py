@@ -27,7 +27,7 @@ class Running:
     """One `kefu run`, and what it has printed."""
 
     def __init__(self, folder: Path, *options: str) -> None:
-        environ = {"PATH": os.environ["PATH"], "HOME": str(folder), "KEFU_HTTP__PORT": "0"}
+        environ = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(folder), "KEFU_HTTP__PORT": "0"}
         self.process = subprocess.Popen(
             [*KEFU, "run", *options],
             cwd=folder, env=environ, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -109,7 +109,7 @@ def test_a_supervised_bot_serves_survives_a_kill_and_stops_as_asked(started: lis
 
     second = subprocess.run(
         [*KEFU, "run"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
-        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "KEFU_HTTP__PORT": "0"},
+        env={"PATH": os.environ.get("PATH", os.defpath), "HOME": str(tmp_path), "KEFU_HTTP__PORT": "0"},
     )  # fmt: skip
     assert second.returncode == 2
     assert re.fullmatch(r"kefu: another kefu runs on \S+; .*\n", second.stderr), second.stderr
@@ -133,7 +133,7 @@ def test_a_port_that_is_taken_is_one_line_and_no_restart(started: list[Running],
         port = taken.getsockname()[1]
         done = subprocess.run(
             [*KEFU, "run", "--supervise"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
-            env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "KEFU_HTTP__PORT": str(port)},
+            env={"PATH": os.environ.get("PATH", os.defpath), "HOME": str(tmp_path), "KEFU_HTTP__PORT": str(port)},
         )  # fmt: skip
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1] == f"kefu: http.port: {port} on 127.0.0.1 is in use; is kefu running already?"
@@ -142,7 +142,7 @@ def test_a_port_that_is_taken_is_one_line_and_no_restart(started: list[Running],
 def test_a_fail_point_that_does_not_exist_is_one_line(tmp_path: Path) -> None:
     done = subprocess.run(
         [*KEFU, "run"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
-        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "KEFU_FAILPOINT": "somewhere:1"},
+        env={"PATH": os.environ.get("PATH", os.defpath), "HOME": str(tmp_path), "KEFU_FAILPOINT": "somewhere:1"},
     )  # fmt: skip
     assert done.returncode == 2
     assert done.stderr.startswith("kefu: KEFU_FAILPOINT must be one of ")
