@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
@@ -41,6 +42,9 @@ MAX_UNCERTAIN_SENDS = 2
 CREDENTIALS_SECONDS = 30.0
 BACKOFF_SECONDS = (1.0, 2.0, 5.0, 15.0, 30.0, 60.0)
 SENDS_AT_ONCE = 64
+TAKE_UP_AT_ONCE = 2
+"""Replies of an earlier life that one account sends again side by side: a process that dies again at once leaves no
+more than these in doubt a second time, instead of everything that was under way."""
 
 log = get_logger(__name__)
 
@@ -71,6 +75,7 @@ class Outbox:
         self._clock = clock
         self._sending: set[int] = set()  # conversations
         self._interrupted: set[int] = set()  # conversations whose oldest reply was being sent by somebody who is gone
+        self._taking_up: dict[int, tuple[str, str]] = {}  # such conversations that are being sent to now → account
         self._not_before: dict[int, float] = {}  # conversation → monotonic time
         self._failures: dict[int, int] = {}  # conversation → sends that failed in a row
         self._woken = asyncio.Event()
@@ -145,7 +150,21 @@ class Outbox:
             and (state == "waiting" or conversation in self._interrupted)
             and self._not_before.get(conversation, 0.0) <= now
         ]
-        return due[: max(0, SENDS_AT_ONCE - len(self._sending))] if not interrupted else due
+        accounts = {conversation: (platform, account) for conversation, platform, account, _ in rows}
+        again = self._taken_up_now({c: accounts[c] for c in due if c in self._interrupted})
+        fresh = [conversation for conversation in due if conversation not in self._interrupted]
+        return again + fresh[: max(0, SENDS_AT_ONCE - len(self._sending) - len(again))]
+
+    def _taken_up_now(self, interrupted: Mapping[int, tuple[str, str]]) -> list[int]:
+        """Of what an earlier life was sending, as much as may go out again now."""
+        under_way = Counter(self._taking_up.values())
+        again = []
+        for conversation, account in interrupted.items():
+            if under_way[account] < TAKE_UP_AT_ONCE:
+                under_way[account] += 1
+                self._taking_up[conversation] = account
+                again.append(conversation)
+        return again
 
     async def _count(self) -> None:
         counts = await self._database.read(outbox.counts)
@@ -167,6 +186,8 @@ class Outbox:
 
     def _end(self, conversation: int) -> None:
         self._sending.discard(conversation)
+        if self._taking_up.pop(conversation, None) is not None:
+            self.wake()  # the next one of an earlier life may go
         self._ended.set()
 
     async def _prepare(self, conversation: int) -> Delivery | None:
