@@ -18,7 +18,7 @@ EXAMPLES, STEPS = 400, 50
 @pytest.mark.timeout(3000)
 def test_no_sequence_of_events_breaks_a_promise() -> None:
     _, report = seeds.begin("state machine")
-    longer = settings(quick.TestCore.settings, max_examples=EXAMPLES, stateful_step_count=STEPS)
+    longer = settings(quick.SETTINGS, max_examples=EXAMPLES, stateful_step_count=STEPS)
     with patch("bot.history.database.BUSY_MILLISECONDS", 5):
         run_state_machine_as_test(quick.CoreMachine, settings=longer)
     report.counts |= {"examples": EXAMPLES, "steps": STEPS, "broken": 0}
