@@ -105,7 +105,7 @@ def finish(
     if state == "done" and [row.text for row in standing] != [message.text for message in turn.messages]:
         return None
     _end_turn(connection, begun, result, state, now)
-    _write_history(connection, begun, result, now)
+    _write_history(connection, begun, [row.text for row in standing], result, now)
     _apply(connection, begun, result, now)
     _keep_state(connection, begun, result, state_from_json(standing[0].dialogue), now)
     for address, notice in notices:
@@ -145,12 +145,15 @@ def _end_turn(connection: Connection, begun: Begun, result: TurnResult, state: s
     connection.execute(_END_MESSAGES, {"state": ended, "turn": begun.turn.id})
 
 
-def _write_history(connection: Connection, begun: Begun, result: TurnResult, now: datetime) -> None:
+def _write_history(
+    connection: Connection, begun: Begun, words_now: Sequence[str], result: TurnResult, now: datetime
+) -> None:
+    """`words_now` are the messages as they stand: one may have been edited in a turn that was stopped or parked."""
     common = {"conversation_id": begun.conversation_id, "person_id": begun.turn.sender.id, "turn_id": begun.turn.id}
     common |= {"name": "", "outcome": "", "inbound_id": None}
     rows: list[dict[str, Any]] = []
-    for row_id, message in zip(begun.inbound_ids, begun.turn.messages, strict=True):
-        if words := spoken(message):
+    for row_id, message, text in zip(begun.inbound_ids, begun.turn.messages, words_now, strict=True):
+        if words := spoken(replace(message, text=text)):
             row = {"role": "customer", "text": words, "rank": CUSTOMER_RANK, "inbound_id": row_id}
             rows.append(common | row | {"sequence": message.sequence, "at": message.sent_at})
     for returned in result.functions:

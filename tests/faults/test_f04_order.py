@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.messages import MessageKind
 from tests.fakes.dialogue import ScriptedDialogue
 from tests.faults import seeds
 from tests.faults.memory import Hall, edit, message, open_hall, percentile, place
@@ -133,3 +134,15 @@ async def test_a_slow_conversation_delays_no_other_by_50_ms(tmp_path: Path) -> N
         report.counts |= {"p99_alone": f"{before * 1000:.1f}ms", "p99_beside": f"{beside * 1000:.1f}ms"}
         report.print()
         assert beside - before <= 0.05
+
+
+async def test_an_edit_of_a_stopped_question_reaches_history(tmp_path: Path) -> None:
+    """Found by the state machine: a stopped turn wrote its words as they had been when it began."""
+    async with open_hall(tmp_path) as hall:
+        original = message("c", 1, "hang T1")
+        stop = message("c", 2, "", kind=MessageKind.STOP)
+        await hall.deliver([original])
+        await _until_answering(hall, 1)
+        await hall.deliver([stop, edit(original, "T2")], batch=2)
+        await hall.rest()
+        assert await hall.rows("SELECT text FROM history WHERE role = 'customer'") == [{"text": "T2"}]
