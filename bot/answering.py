@@ -135,7 +135,7 @@ class Answering:
 
 def _engine(settings: Settings) -> Engine:
     assert settings.model.backend == "extractive"  # `bot.app` refuses the others
-    return ExtractiveEngine(embedder=settings.knowledge.embedder)
+    return ExtractiveEngine()
 
 
 def dialogue_settings(settings: Settings) -> DialogueSettings:

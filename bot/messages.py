@@ -141,6 +141,8 @@ class Passage:
     """Cosine of question and passage; its range depends on the embedder."""
     lexical: float = 0.0
     """Full-text score, 0..1."""
+    chance: float = 0.0
+    """The probability that it answers the question, as the dialogue weighs it (`bot.dialogue.evidence`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,6 +228,8 @@ class Turn:
     state: DialogueState = DialogueState()
     attempt: int = 1
     started_at: datetime
+    open_ticket: str = ""
+    """The number of this person's newest ticket that is not closed; "" for none."""
     late: bool = False
     """The oldest message waited so long (an outage) that the reply should say sorry for it."""
 

@@ -6,7 +6,7 @@ The table's own metadata remember the embedder, so that vectors of two models ca
 import hashlib
 import json
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -179,9 +179,14 @@ SHOWN_COLUMNS = (*_TEXT_COLUMNS, "tags")
 """What a hit is made of."""
 
 
-def to_hit(table: Any, row: int, *, score: float, dense: float, lexical: float) -> Hit:
-    """One row of a table that has the shown columns."""
-    values = {name: table.column(name)[row].as_py() for name in SHOWN_COLUMNS}
+def shown_columns(table: Any) -> dict[str, Any]:
+    """The shown columns as plain arrays: one value of those is read three times faster than one of a table's."""
+    return {name: table.column(name).combine_chunks() for name in SHOWN_COLUMNS}
+
+
+def to_hit(columns: Mapping[str, Any], row: int, *, score: float, dense: float, lexical: float) -> Hit:
+    """One row of `shown_columns`."""
+    values = {name: column[row].as_py() for name, column in columns.items()}
     values["tags"] = tuple(values["tags"])
     return Hit(**values, score=score, dense=dense, lexical=lexical)
 

@@ -19,7 +19,7 @@ from knowledge.fusion import fuse, question_terms
 from knowledge.index import LiveTable
 from knowledge.lance import Expr, MatchQuery, col, lit
 from knowledge.process import return_freed_memory
-from knowledge.schema import SHOWN_COLUMNS, IndexIdentity, search_terms, to_hit, vector_matrix
+from knowledge.schema import SHOWN_COLUMNS, IndexIdentity, search_terms, shown_columns, to_hit, vector_matrix
 from knowledge.values import CollectionSummary, Hit
 
 MAX_PASSAGES_IN_MEMORY = 50_000
@@ -30,8 +30,8 @@ MAX_TEXT_BYTES_IN_MEMORY = 64 * 1024 * 1024
 # stands below the 50th place in both.
 CANDIDATES = 50
 
-# Past this many multiplications the product takes more than a millisecond, and goes to a thread.
-_INLINE_PRODUCT = 8_000_000
+# Up to this many multiplications the product takes half a millisecond; past it, it goes to a thread.
+_INLINE_PRODUCT = 4_000_000
 
 _Rows = npt.NDArray[np.intp]
 
@@ -141,15 +141,14 @@ class MemorySnapshot:
         self.version = live.version
         self.identity = live.identity
         self._table = live.table
-        self._row_ids = shown.column("_rowid").to_numpy()
-        self._shown = shown
-        self._matrix = matrix
+        row_ids = shown.column("_rowid").to_numpy()
         # Full-text hits are found by bisection.
-        if np.any(self._row_ids[1:] < self._row_ids[:-1]):
-            order = np.argsort(self._row_ids)
-            self._row_ids, self._shown, self._matrix = self._row_ids[order], shown.take(order), matrix[order]
-        column = self._shown.column("collection")
-        self.collections = summarize(column, self._shown.column("document"))
+        if np.any(row_ids[1:] < row_ids[:-1]):
+            order = np.argsort(row_ids)
+            row_ids, shown, matrix = row_ids[order], shown.take(order), matrix[order]
+        self._row_ids, self._shown, self._matrix = row_ids, shown_columns(shown), matrix
+        column = self._shown["collection"]
+        self.collections = summarize(column, self._shown["document"])
         names = [summary.name for summary in self.collections]
         codes = {name: code for code, name in enumerate(names)}
         self._codes = np.array([codes[name] for name in column.to_pylist()], dtype=np.int32)
@@ -164,11 +163,12 @@ class MemorySnapshot:
         limit = max(CANDIDATES, top_k)
         matches = await _match(self._table, text, within, limit) if full_text else _NO_MATCHES
         if self._matrix.size > _INLINE_PRODUCT:
-            return await asyncio.to_thread(self._rank, text, vector, names, matches, top_k)
-        return self._rank(text, vector, names, matches, top_k)
+            cosines = await asyncio.to_thread(np.matmul, self._matrix, vector)
+        else:
+            cosines = self._matrix @ vector
+        return self._rank(text, cosines, names, matches, top_k)
 
-    def _rank(self, text: str, vector: Vector, names: Sequence[str], matches: _Matches, top_k: int) -> tuple[Hit, ...]:
-        cosines = self._matrix @ vector
+    def _rank(self, text: str, cosines: Vector, names: Sequence[str], matches: _Matches, top_k: int) -> tuple[Hit, ...]:
         if len(names) == len(self._names):
             mean = float(cosines.mean())
             searched = cosines
@@ -238,6 +238,7 @@ class DiskSnapshot:
         return await asyncio.to_thread(self._rank, text, vector, taken, matches, top_k)
 
     def _rank(self, text: str, vector: Vector, taken: Any, matches: _Matches, top_k: int) -> tuple[Hit, ...]:
+        columns = shown_columns(taken)
         cosines = vector_matrix(taken.column("vector"), self.identity.dimension) @ vector
         scores = dict(zip(matches.row_ids.tolist(), matches.bm25.tolist(), strict=True))
         bm25 = np.array([scores.get(row, 0.0) for row in taken.column("_rowid").to_pylist()], dtype=np.float32)
@@ -250,7 +251,7 @@ class DiskSnapshot:
         )
         return tuple(
             to_hit(
-                taken,
+                columns,
                 int(at),
                 score=float(fused.score[at]),
                 dense=float(cosines[at]),

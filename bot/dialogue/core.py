@@ -28,8 +28,6 @@ from bot.messages import (
     Outcome,
     Reply,
     ReplyAction,
-    Ticket,
-    TicketState,
     Turn,
     TurnResult,
 )
@@ -74,7 +72,6 @@ class Dialogue:
         functions: Functions | None = None,
     ) -> None:
         self._engine = engine
-        self._tickets = tickets
         self._understanding = understanding
         self._phrases = phrases
         self._settings = settings
@@ -253,10 +250,7 @@ class Dialogue:
             if finding.call is not None:
                 result = await self._called(moment, finding.call, wish=wish)
                 return replace(result, tokens=tokens, engine=self._engine.name)
-        # Looked up only where there is nothing better to say: an answered turn reads no tickets.
-        missing = any(not finding.text for finding in findings)
-        tickets = await self._tickets.recent(requester=moment.turn.sender.id, limit=3) if missing else ()
-        result = self._told(moment, findings, tickets)
+        result = self._told(moment, findings)
         return replace(result, tokens=tokens, engine=self._engine.name)
 
     async def _findings(self, moment: _Moment, asked: Sequence[tuple[str, Reading]]) -> list[Finding]:
@@ -279,7 +273,7 @@ class Dialogue:
                 break
         return findings
 
-    def _told(self, moment: _Moment, findings: Sequence[Finding], tickets: Sequence[Ticket]) -> TurnResult:
+    def _told(self, moment: _Moment, findings: Sequence[Finding]) -> TurnResult:
         answered = [finding for finding in findings if finding.text]
         missing = [finding for finding in findings if not finding.text]
         parts = [finding.text for finding in answered]
@@ -287,7 +281,7 @@ class Dialogue:
             what = self._phrases.attachments(moment.heard.attachments, moment.language)
             parts.append(self._phrases.say(Phrase.TEXT_ONLY_NOTE, moment.language, what=what))
         if missing:
-            parts.append(self._refusal(moment, missing, tickets, partly=bool(answered)))
+            parts.append(self._refusal(moment, missing, partly=bool(answered)))
         sources = {source.id: source for finding in answered for source in finding.sources}
         reply = Reply(
             outcome=Outcome.ANSWERED if answered else Outcome.REFUSED,
@@ -304,7 +298,7 @@ class Dialogue:
         )
         return TurnResult(reply=reply, state=state)
 
-    def _refusal(self, moment: _Moment, missing: Sequence[Finding], tickets: Sequence[Ticket], *, partly: bool) -> str:
+    def _refusal(self, moment: _Moment, missing: Sequence[Finding], *, partly: bool) -> str:
         say, language = self._phrases.say, moment.language
         lines = [say(Phrase.REFUSAL, language)]
         if partly:
@@ -312,9 +306,8 @@ class Dialogue:
             lines = [say(Phrase.REFUSAL_ABOUT, language, question=about)]
         if nearest := next((finding.nearest for finding in missing if finding.nearest), ""):
             lines.append(say(Phrase.NEAREST, language, question=nearest))
-        open_numbers = [ticket.number for ticket in tickets if ticket.state is not TicketState.CLOSED]
-        if open_numbers:
-            lines.append(say(Phrase.OPEN_TICKET_EXISTS, language, number=open_numbers[0]))
+        if moment.turn.open_ticket:
+            lines.append(say(Phrase.OPEN_TICKET_EXISTS, language, number=moment.turn.open_ticket))
         lines.append(say(Phrase.OFFER_TICKET, language))
         return "\n".join(lines)
 

@@ -36,8 +36,8 @@ class Verdict:
     """The passages it is drawn from, the nearest first."""
 
 
-def judge(answer: Answered, question: str, passages: Sequence[Passage], chances: Sequence[float]) -> Verdict:
-    """Weighs an answer. `chances` says of each passage how likely it answers the question (`bot.dialogue.evidence`).
+def judge(answer: Answered, question: str, passages: Sequence[Passage]) -> Verdict:
+    """Weighs an answer by the passages it had, which carry their chances.
 
     The confidence is the mean of what the engine says of itself and of the best supporting passage's chance, lessened
     by what of the answer is not in the passages. For the extractive engine both are the same calibrated figure and
@@ -47,46 +47,44 @@ def judge(answer: Answered, question: str, passages: Sequence[Passage], chances:
     if not answer.text.strip() or not passages or _invented_figures(answer.text, question, passages):
         return Verdict(confidence=0.0)
     said = terms(answer.text)
-    shares = [_share(said, passage) for passage in passages]
-    sources = _sources(answer, passages, shares, chances)
+    sources = _sources(answer, said, passages)
     if not sources:
         return Verdict(confidence=0.0)
-    support = _support(answer.text, said, [passages[at] for at in sources])
+    support = _support(answer.text, said, sources)
     if support < NO_SUPPORT:
         return Verdict(confidence=0.0)
     stated = answer.confidence if math.isfinite(answer.confidence) else 0.0
     stated = min(max(stated, 0.0), 1.0)
     if answer.logprob is not None:
         stated = (stated + math.exp(min(answer.logprob, 0.0))) / 2
-    chance = max(chances[at] for at in sources)
+    chance = max(source.chance for source in sources)
     factor = min(support / FULL_SUPPORT, 1.0)
-    return Verdict(confidence=factor * (stated + chance) / 2, sources=tuple(passages[at] for at in sources))
+    return Verdict(confidence=factor * (stated + chance) / 2, sources=sources)
 
 
 def _share(said: frozenset[str], passage: Passage) -> float:
     return len(said & words_of(passage).all) / len(said) if said else 1.0
 
 
-def _sources(
-    answer: Answered, passages: Sequence[Passage], shares: Sequence[float], chances: Sequence[float]
-) -> list[int]:
-    """Positions of the passages the answer is drawn from: those the engine names, else those that share its words."""
-    named = [at for at, passage in enumerate(passages) if passage.id in answer.passages]
+def _sources(answer: Answered, said: frozenset[str], passages: Sequence[Passage]) -> tuple[Passage, ...]:
+    """The passages the answer is drawn from: those the engine names, else those that share its words."""
+    named = tuple(passage for passage in passages if passage.id in answer.passages)
     if named:
         return named
-    best = max(shares)
-    near = [at for at, share in enumerate(shares) if share >= max(0.25, 0.6 * best)]
+    shares = {passage.id: _share(said, passage) for passage in passages}
+    enough = max(0.25, 0.6 * max(shares.values()))
+    near = [passage for passage in passages if shares[passage.id] >= enough]
     if not near:
         language = shown(answer.text)
-        near = [at for at, passage in enumerate(passages) if shown(passage.text) not in (None, language)]
-    return sorted(near, key=lambda at: (-shares[at], -chances[at]))[:3]
+        near = [passage for passage in passages if words_of(passage).language not in (None, language)]
+    return tuple(sorted(near, key=lambda passage: (-shares[passage.id], -passage.chance))[:3])
 
 
 def _support(text: str, said: frozenset[str], sources: Sequence[Passage]) -> float:
     """Share of the answer's words that the sources hold."""
     if not said:
         return 1.0
-    languages = {shown(passage.text) for passage in sources}
+    languages = {words_of(passage).language for passage in sources}
     if shown(text) not in languages | {None} and None not in languages:
         return _OTHER_LANGUAGE_SUPPORT
     held = frozenset().union(*(words_of(passage).all for passage in sources))
@@ -105,12 +103,14 @@ def _invented_figures(text: str, question: str, passages: Sequence[Passage]) -> 
 
     A wrong price or a made-up link does more harm than no answer.
     """
-    held = "\n".join([question, *(f"{p.question}\n{p.title}\n{p.text}\n{p.url}" for p in passages)])
-    plain, known = _plain(text), _plain(held)
+    plain = _plain(text)
     addresses = {match.rstrip(".,;:!?/") for match in _ADDRESS.findall(plain)}
+    figures = set(_NUMBER.findall(_LIST_MARK.sub("", _ADDRESS.sub(" ", plain))))
+    if not addresses and not figures:
+        return False
+    known = _plain("\n".join([question, *(f"{p.question}\n{p.title}\n{p.text}\n{p.url}" for p in passages)]))
     if any(address.casefold() not in known.casefold() for address in addresses):
         return True
-    figures = set(_NUMBER.findall(_LIST_MARK.sub("", _ADDRESS.sub(" ", plain))))
     return not figures <= set(_NUMBER.findall(known))
 
 

@@ -71,13 +71,10 @@ class Questions:
         question, passages = await self._search(" ".join(searchable(text).split()), previous, turn.collections)
         if not passages:
             return Finding(question=question)
-        weighed = sorted(
-            zip(self._understanding.chances(question, passages), passages, strict=True), key=lambda pair: -pair[0]
-        )
-        chances, ordered = [chance for chance, _ in weighed], tuple(passage for _, passage in weighed)
+        passages = self._understanding.weighed(question, passages)
         prompt = build_prompt(
             question,
-            ordered,
+            passages,
             history=turn.history,
             language=language,
             functions=self._functions.specs(language) if functions else (),
@@ -86,8 +83,8 @@ class Questions:
         answer, call, tokens = await self._generate(prompt, show)
         if call is not None:
             return Finding(question=question, call=call, tokens=tokens)
-        verdict = judge(answer, question, ordered, chances)
-        nearest = _nearest(ordered, chances, language)
+        verdict = judge(answer, question, passages)
+        nearest = _nearest(passages, language)
         if verdict.confidence < self._settings.min_confidence:
             return Finding(question=question, confidence=verdict.confidence, nearest=nearest, tokens=tokens)
         return Finding(
@@ -134,10 +131,10 @@ class Questions:
 _NOTHING = Answered(text="", confidence=0.0)
 
 
-def _nearest(passages: Sequence[Passage], chances: Sequence[float], language: Language) -> str:
+def _nearest(passages: Sequence[Passage], language: Language) -> str:
     """The question column of the likeliest passage that the reader can read, if it is likely enough to be worth it."""
-    for passage, chance in zip(passages, chances, strict=True):
-        if chance >= SUGGESTED_FROM and passage.question and shown(passage.question) == language:
+    for passage in passages:
+        if passage.chance >= SUGGESTED_FROM and passage.question and shown(passage.question) == language:
             return passage.question
     return ""
 

@@ -8,7 +8,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -110,9 +110,11 @@ class Understanding:
         evidence = await asyncio.to_thread(Evidence.load, embedder)
         return await asyncio.to_thread(cls, knowledge, examples, vectors, evidence)
 
-    def chances(self, question: str, passages: Sequence[Passage]) -> tuple[float, ...]:
-        """For each passage of one search, the probability that it answers the question."""
-        return self._evidence.chances(question, passages)
+    def weighed(self, question: str, passages: Sequence[Passage]) -> tuple[Passage, ...]:
+        """The passages of one search with the chance that each answers the question, the likeliest first."""
+        chances = self._evidence.chances(question, passages)
+        weighed = [replace(passage, chance=chance) for passage, chance in zip(passages, chances, strict=True)]
+        return tuple(sorted(weighed, key=lambda passage: -passage.chance))
 
     async def read(self, text: str) -> Reading:
         """What this message is for. `text` is clean and short enough to embed (`text.searchable`)."""

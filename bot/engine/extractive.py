@@ -1,23 +1,20 @@
 """The engine without a model: the best passage's own words.
 
 It is what a fresh machine answers with, and what answers while a model is down. It invents nothing, because it writes
-nothing; its confidence is the calibrated chance that the passage answers the question (`bot.dialogue.evidence`).
+nothing; its confidence is the calibrated chance that the passage answers the question (`Passage.chance`).
 """
 
 from __future__ import annotations
 
-import asyncio
 import math
 import re
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
 
-from bot.dialogue.evidence import COEFFICIENTS, Evidence, asked_kinds, held_kinds
-from bot.dialogue.language import shown
+from bot.dialogue.evidence import asked_kinds, held_kinds, words_of
 from bot.dialogue.text import clipped, joined, sentences, terms
 from bot.errors import EngineUnavailable
-from bot.messages import Answered, Delta, EngineOutput, Passage, Prompt
+from bot.messages import Answered, Delta, EngineOutput, Language, Passage, Prompt
 from bot.ports import EngineHealth
 
 OTHER_LANGUAGE_FACTOR = 0.5
@@ -29,45 +26,41 @@ SHOWN_FROM = 0.5
 class ExtractiveEngine:
     """Answers with sentences of the passage that most likely answers the question."""
 
-    def __init__(self, *, embedder: str, coefficients: Path = COEFFICIENTS, shown_from: float = SHOWN_FROM) -> None:
-        self._embedder = embedder
-        self._coefficients = coefficients
+    def __init__(self, *, shown_from: float = SHOWN_FROM) -> None:
         self._shown_from = shown_from
-        self._evidence: Evidence | None = None
+        self._started = False
 
     @property
     def name(self) -> str:
         return "extractive"
 
     async def start(self) -> None:
-        self._evidence = await asyncio.to_thread(Evidence.load, self._embedder, self._coefficients)
+        self._started = True
 
     async def close(self) -> None:
-        self._evidence = None
+        self._started = False
 
     def health(self) -> EngineHealth:
-        return EngineHealth(ready=self._evidence is not None, detail="" if self._evidence else "is not started")
+        return EngineHealth(ready=self._started, detail="" if self._started else "is not started")
 
     async def generate(self, prompt: Prompt) -> AsyncIterator[EngineOutput]:
-        if self._evidence is None:
+        if not self._started:
             raise EngineUnavailable("the extractive engine is not started")
         if not prompt.passages:
             yield Answered(text="", confidence=0.0)
             return
-        chances = self._evidence.chances(prompt.question, prompt.passages)
-        best = max(range(len(chances)), key=lambda at: (self._worth(prompt, at, chances[at]), -at))
-        passage, chance = prompt.passages[best], chances[best]
+        passage = max(prompt.passages, key=lambda one: _worth(one, prompt.language))  # of equal ones the first
         pieces = excerpt_of(passage, prompt.question, prompt.max_answer_chars)
-        if chance >= self._shown_from:
+        if passage.chance >= self._shown_from:
             for count in range(1, len(pieces)):
                 yield Delta(text=_put_together(pieces[:count]))
             yield Delta(text=_put_together(pieces))
-        yield Answered(text=_put_together(pieces), confidence=chance, passages=(passage.id,))
+        yield Answered(text=_put_together(pieces), confidence=passage.chance, passages=(passage.id,))
 
-    @staticmethod
-    def _worth(prompt: Prompt, at: int, chance: float) -> float:
-        language = shown(prompt.passages[at].text)
-        return chance if language in (None, prompt.language) else chance * OTHER_LANGUAGE_FACTOR
+
+def _worth(passage: Passage, wanted: Language) -> float:
+    language = words_of(passage).language
+    return passage.chance if language in (None, wanted) else passage.chance * OTHER_LANGUAGE_FACTOR
 
 
 # -- Choosing the words --
@@ -92,6 +85,8 @@ def excerpt_of(passage: Passage, question: str, limit: int) -> tuple[str, ...]:
     pieces = units(passage.text)
     if not pieces:
         return (clipped(passage.text.strip(), limit),)
+    if len(_put_together(pieces)) <= limit:
+        return tuple(_renumbered(pieces))
     weights = _relevance(pieces, question, first=_FIRST_OF_ANSWER if passage.question else _FIRST_OF_TEXT)
     best: tuple[float, int, int] | None = None
     for start in range(len(pieces)):

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, Insert, Table, bindparam, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.dml import ReturningInsert
 
 from bot.history.codec import conversation_to_columns, reply_to_json
 from bot.history.moving import move
@@ -117,15 +118,25 @@ def _upsert(dialect: str, table: Table, columns: str, keys: str, changes: str) -
     return statement.on_conflict_do_update(index_elements=keys.split(), set_=excluded)
 
 
-def conversation_id(connection: Connection, ref: ConversationRef, now: datetime) -> int:
-    """The conversation's row, made if it is not there."""
-    columns = conversation_to_columns(ref)
-    statement = select(conversations.c.id).where(*(conversations.c[name] == value for name, value in columns.items()))
-    found: int | None = connection.execute(statement).scalar()
-    if found is None:
-        row = {**columns, "created_at": now, "closed": 0}
-        found = connection.execute(insert(conversations).returning(conversations.c.id), row).scalar_one()
+def conversation_id(connection: Connection, ref: ConversationRef, now: datetime, *, reopen: bool = False) -> int:
+    """The conversation's row, made if it is not there.
+
+    :param reopen: somebody writes there: it is not closed any more.
+    """
+    statement = _conversation(connection.dialect.name, reopen=reopen)
+    row = {**conversation_to_columns(ref), "created_at": now, "closed": 0}
+    found: int = connection.execute(statement, row).scalar_one()
     return found
+
+
+@cache
+def _conversation(dialect: str, *, reopen: bool) -> ReturningInsert[tuple[int]]:
+    build = sqlite.insert if dialect == "sqlite" else postgresql.insert
+    statement = build(conversations)
+    # Without a change there would be nothing to return.
+    changes = {"closed": 0} if reopen else {"platform": statement.excluded.platform}
+    keys = ("platform", "account", "channel", "thread")
+    return statement.on_conflict_do_update(index_elements=keys, set_=changes).returning(conversations.c.id)
 
 
 def _store_one(connection: Connection, admission: Admission, known: Known, now: datetime) -> Stored:
@@ -139,9 +150,7 @@ def _store_one(connection: Connection, admission: Admission, known: Known, now: 
         receipt = Receipt(status=status, inbound_id=first_copy)
         return Stored(receipt=receipt, conversation_id=conversation or 0, second_copy=True)
     if conversation is None:
-        conversation = conversation_id(connection, message.conversation, now)
-        reopened = update(conversations).where(conversations.c.id == conversation, conversations.c.closed == 1)
-        connection.execute(reopened, {"closed": 0})
+        conversation = conversation_id(connection, message.conversation, now, reopen=True)
     if message.sender not in known.people:
         _meet(connection, message.sender, now)
     match message.kind:
@@ -165,10 +174,12 @@ def _store_one(connection: Connection, admission: Admission, known: Known, now: 
 
 
 _STATE = select(inbound.c.state).where(inbound.c.id == bindparam("row"))
+_KEYS_AT_ONCE = 4
+"""A fixed number, so that the statement is built once; a message with fewer keys names one of them repeatedly."""
 _FIRST_COPY = select(inbound_keys.c.inbound_id).where(
     inbound_keys.c.platform == bindparam("platform"),
     inbound_keys.c.account == bindparam("account"),
-    inbound_keys.c.key.in_(bindparam("keys", expanding=True)),
+    inbound_keys.c.key.in_([bindparam(f"key_{place}") for place in range(_KEYS_AT_ONCE)]),
 )
 
 
@@ -178,8 +189,12 @@ def _first_copy(connection: Connection, message: IncomingMessage) -> tuple[int |
     keys = list(message.keys)
     if message.message_id and message.kind is not MessageKind.EDIT:
         keys.append(_overtaken_key(message))
-    found = connection.execute(_FIRST_COPY, {"platform": ref.platform, "account": ref.account, "keys": keys})
-    rows = found.scalars().all()
+    rows: list[int | None] = []
+    for start in range(0, len(keys), _KEYS_AT_ONCE):
+        some = keys[start : start + _KEYS_AT_ONCE]
+        asked = {f"key_{place}": some[min(place, len(some) - 1)] for place in range(_KEYS_AT_ONCE)}
+        found = connection.execute(_FIRST_COPY, {"platform": ref.platform, "account": ref.account, **asked})
+        rows += found.scalars().all()
     return next((row for row in rows if row is not None), None), bool(rows)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
 from bot.history.codec import state_from_json
-from bot.history.tables import conversations, history, inbound, participants, people, turns
+from bot.history.tables import conversations, history, inbound, participants, people, tickets, turns
 from bot.messages import (
     AgentSaid,
     BotSaid,
@@ -25,6 +25,7 @@ from bot.messages import (
     MessageKind,
     Outcome,
     Sender,
+    TicketState,
     Turn,
 )
 
@@ -66,9 +67,17 @@ _CONVERSATION = (
     .outerjoin(turns, (turns.c.conversation_id == conversations.c.id) & (turns.c.state == "running"))
     .where(conversations.c.id == bindparam("conversation"))
 )
+_OPEN_TICKET = (
+    select(tickets.c.number)
+    .where(tickets.c.person_id == inbound.c.person_id, tickets.c.state != TicketState.CLOSED.value)
+    .order_by(tickets.c.created_at.desc(), tickets.c.number.desc())
+    .limit(1)
+    .scalar_subquery()
+    .label("open_ticket")
+)
 _MESSAGES = (
     select(inbound, people.c.name, people.c.language, participants.c.state.label("dialogue"))
-    .add_columns(participants.c.forgotten_through)
+    .add_columns(participants.c.forgotten_through, _OPEN_TICKET)
     .join(people, people.c.id == inbound.c.person_id)
     .outerjoin(
         participants,
@@ -82,11 +91,7 @@ _WAITING = _MESSAGES.where(inbound.c.conversation_id == bindparam("conversation"
 _OF_TURN = _MESSAGES.where(inbound.c.turn_id == bindparam("turn"))
 _COUNT_ATTEMPT = update(turns).where(turns.c.id == bindparam("turn")).values(attempts=bindparam("count"))
 _INSERT_TURN = insert(turns)
-_TAKE = (
-    update(inbound)
-    .where(inbound.c.id.in_(bindparam("ids", expanding=True)))
-    .values(state="working", turn_id=bindparam("turn"))
-)
+_TAKE = update(inbound).where(inbound.c.id == bindparam("row")).values(state="working", turn_id=bindparam("turn"))
 _SPENT = select(func.sum(turns.c.tokens)).where(
     turns.c.person_id == bindparam("person"), turns.c.started_at >= bindparam("today")
 )
@@ -130,7 +135,7 @@ def begin(
         return None
     turn = {"id": turn_id, "conversation_id": conversation, "person_id": rows[0].person_id, "state": "running"}
     connection.execute(_INSERT_TURN, turn | {"started_at": now})
-    connection.execute(_TAKE, {"ids": [row.id for row in rows], "turn": turn_id})
+    connection.execute(_TAKE, [{"row": row.id, "turn": turn_id} for row in rows])
     more_waiting = len(waiting) > len(rows) or len(waiting) == MESSAGES_A_TURN
     return _begun(connection, place, limits, rows, now, attempt=1, more_waiting=more_waiting, turn_id=turn_id)
 
@@ -172,6 +177,7 @@ def _begun(
         state=state_from_json(first.dialogue),
         attempt=attempt,
         started_at=now if turn_id else place.started_at,
+        open_ticket=first.open_ticket or "",
         late=now - first.sent_at > LATE,
     )
     return Begun(

@@ -38,7 +38,7 @@ async def understanding(knowledge: Retrieval) -> Understanding:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def extractive() -> AsyncIterator[ExtractiveEngine]:
-    engine = ExtractiveEngine(embedder=EMBEDDER)
+    engine = ExtractiveEngine()
     await engine.start()
     yield engine
     await engine.close()

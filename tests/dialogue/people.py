@@ -88,9 +88,15 @@ class Customer:
             messages=messages,
             history=self.history,
             state=self.state,
+            open_ticket=self._open_ticket(),
             started_at=NOW,
             **fields,
         )
+
+    def _open_ticket(self) -> str:
+        """As `bot.history.turns.begin` finds it."""
+        mine = [ticket for ticket in self.tickets.stored.values() if ticket.requester == self.id]
+        return max((ticket.number for ticket in mine if ticket.state is not TicketState.CLOSED), default="")
 
     async def say(self, *texts: str, **fields: Any) -> TurnResult:
         """One turn of text messages."""

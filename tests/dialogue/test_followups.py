@@ -138,5 +138,5 @@ async def test_followups_find_their_passage(knowledge: Retrieval, understanding:
 
 
 def likeliest(understanding: Understanding, question: str, passages: tuple[Passage, ...]) -> tuple[float, Passage]:
-    chances = understanding.chances(question, passages)
-    return max(zip(chances, passages, strict=True), key=lambda pair: pair[0])
+    best = understanding.weighed(question, passages)[0]
+    return best.chance, best

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -8,18 +9,28 @@ from bot.dialogue.grounding import judge
 from bot.messages import Answered, Passage
 
 
-def passage(text: str, *, id: str = "faq.csv#1", url: str = "") -> Passage:  # noqa: A002 - the field's name
-    return Passage(id=id, document=id, collection="default", title="运费", text=text, question="运费怎么算？", url=url)
+def passage(text: str, *, id: str = "faq.csv#1", url: str = "", chance: float = 0.9) -> Passage:  # noqa: A002
+    return Passage(
+        id=id,
+        document=id,
+        collection="default",
+        title="运费",
+        text=text,
+        question="运费怎么算？",
+        url=url,
+        chance=chance,
+    )
 
 
 FEE = passage("大陆地区满 99 元包邮，不满收 8 元；新疆、西藏满 199 元包邮。", url="https://help.example.com/fee")
-OTHER = passage("退款 3 个工作日内到账，请耐心等待银行处理。", id="faq.csv#2")
+OTHER = passage("退款 3 个工作日内到账，请耐心等待银行处理。", id="faq.csv#2", chance=0.1)
 QUESTION = "运费多少，我买 50 元的东西"
 
 
 def confidence(text: str, *, stated: float = 0.9, chances: tuple[float, float] = (0.9, 0.1), **fields: object) -> float:
     answer = Answered(text=text, confidence=stated, **fields)  # type: ignore[arg-type]
-    return judge(answer, QUESTION, (FEE, OTHER), chances).confidence
+    fee, other = (replace(one, chance=chance) for one, chance in zip((FEE, OTHER), chances, strict=True))
+    return judge(answer, QUESTION, (fee, other)).confidence
 
 
 def test_an_answer_in_the_passages_words_is_trusted_as_far_as_engine_and_passage_are() -> None:
@@ -58,7 +69,7 @@ def test_what_is_in_the_passages_or_the_question_may_be_said(text: str) -> None:
 def test_digit_groups_do_not_count() -> None:
     rich = passage("满 1,000 元送礼品卡，面额 50 元。")
     answer = Answered(text="满 1000 元送礼品卡。", confidence=0.9)
-    assert judge(answer, "送什么", (rich,), (0.9,)).confidence > 0.5
+    assert judge(answer, "送什么", (rich,)).confidence > 0.5
 
 
 def test_loose_talk_around_the_passages_words_costs_confidence() -> None:
@@ -68,20 +79,20 @@ def test_loose_talk_around_the_passages_words_costs_confidence() -> None:
 
 
 def test_the_passages_that_the_engine_names_are_the_sources() -> None:
-    verdict = judge(Answered(text=FEE.text, confidence=0.9, passages=(FEE.id,)), QUESTION, (OTHER, FEE), (0.2, 0.9))
+    verdict = judge(Answered(text=FEE.text, confidence=0.9, passages=(FEE.id,)), QUESTION, (OTHER, FEE))
     assert verdict.sources == (FEE,)
 
 
 def test_without_names_the_passages_that_share_its_words_are_the_sources() -> None:
-    verdict = judge(Answered(text="大陆地区满 99 元包邮。", confidence=0.9), QUESTION, (OTHER, FEE), (0.2, 0.9))
+    verdict = judge(Answered(text="大陆地区满 99 元包邮。", confidence=0.9), QUESTION, (OTHER, FEE))
     assert verdict.sources[0] == FEE
 
 
 def test_an_answer_in_another_language_is_held_to_its_figures() -> None:
     right = Answered(text="Shipping costs 8 yuan, and orders of 99 yuan or more are free.", confidence=0.9)
     wrong = Answered(text="Shipping costs 18 yuan, and orders of 99 yuan or more are free.", confidence=0.9)
-    assert judge(right, QUESTION, (FEE, OTHER), (0.9, 0.1)).confidence > 0.5
-    assert judge(wrong, QUESTION, (FEE, OTHER), (0.9, 0.1)).confidence == 0.0
+    assert judge(right, QUESTION, (FEE, OTHER)).confidence > 0.5
+    assert judge(wrong, QUESTION, (FEE, OTHER)).confidence == 0.0
 
 
 @pytest.mark.parametrize("stated", [math.nan, math.inf, -3.0, 7.0])

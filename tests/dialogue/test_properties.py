@@ -113,7 +113,7 @@ def sent(draw: st.DrawFn, customer: Customer) -> IncomingMessage:
 def customer() -> Customer:
     options = DialogueSettings()
     tickets = TicketsInMemory()
-    engine = ExtractiveEngine(embedder=EMBEDDER)
+    engine = ExtractiveEngine()
     asyncio.run(engine.start())
     dialogue = Dialogue(
         knowledge=KNOWLEDGE,

@@ -10,18 +10,17 @@ from bot.dialogue.text import clean
 from bot.engine.extractive import ExtractiveEngine, excerpt_of, units
 from bot.errors import EngineUnavailable
 from bot.messages import Answered, Delta, EngineOutput, Passage, Prompt
-from tests.dialogue.samples import EMBEDDER
 
 
-def passage(text: str, *, question: str = "", dense: float = 0.92, id: str = "faq.csv#1") -> Passage:  # noqa: A002
+def passage(text: str, *, question: str = "", chance: float = 0.9, id: str = "faq.csv#1") -> Passage:  # noqa: A002
     return Passage(
-        id=id, document=id, collection="default", title=question, text=text, question=question, dense=dense, score=dense
+        id=id, document=id, collection="default", title=question, text=text, question=question, chance=chance
     )
 
 
 FEE = passage("大陆地区满 99 元包邮，不满收 8 元；新疆、西藏满 199 元包邮。", question="运费怎么算？")
 OTHERS = tuple(
-    passage(f"第 {n} 个别的答案。", question=f"别的问题 {n}？", dense=0.80, id=f"faq.csv#{n}") for n in range(2, 6)
+    passage(f"第 {n} 个别的答案。", question=f"别的问题 {n}？", chance=0.05, id=f"faq.csv#{n}") for n in range(2, 6)
 )
 
 
@@ -36,7 +35,7 @@ def prompt(question: str, *passages: Passage, limit: int = 150, language: str = 
 
 
 async def generated(asked: Prompt) -> list[EngineOutput]:
-    engine = ExtractiveEngine(embedder=EMBEDDER)
+    engine = ExtractiveEngine()
     await engine.start()
     return [output async for output in engine.generate(asked)]
 
@@ -45,7 +44,7 @@ async def test_a_clear_question_is_answered_in_the_passages_own_words() -> None:
     *deltas, end = await generated(prompt("运费怎么算", FEE, *OTHERS))
     assert isinstance(end, Answered)
     assert end.text == FEE.text and end.passages == (FEE.id,)
-    assert end.confidence > 0.8
+    assert end.confidence == FEE.chance
     assert [delta.text for delta in deltas if isinstance(delta, Delta)][-1] == end.text
 
 
@@ -61,7 +60,7 @@ async def test_the_answer_grows() -> None:
 async def test_what_may_be_refused_is_not_shown_while_it_grows() -> None:
     outputs = await generated(prompt("你们老板叫什么名字", *OTHERS))
     assert len(outputs) == 1
-    assert isinstance(outputs[0], Answered) and outputs[0].confidence < 0.5
+    assert isinstance(outputs[0], Answered) and outputs[0].confidence == 0.05
 
 
 async def test_without_passages_there_is_no_answer() -> None:
@@ -75,7 +74,7 @@ async def test_of_two_equal_passages_the_readers_language_is_taken() -> None:
 
 
 async def test_before_it_is_started_it_says_so() -> None:
-    engine = ExtractiveEngine(embedder=EMBEDDER)
+    engine = ExtractiveEngine()
     assert not engine.health().ready
     with pytest.raises(EngineUnavailable):
         [output async for output in engine.generate(prompt("运费", FEE))]
