@@ -76,14 +76,25 @@ class QueryEncoder:
     async def _work(self) -> None:
         try:
             while self._waiting:
-                share = -(-len(self._waiting) // self._threads)
-                await self._embed([self._waiting.popleft() for _ in range(min(_MAX_BATCH, share))])
+                await self._embed(self._next_batch())
         finally:
             # Here, with nothing awaited since the last look at the queue: in a callback it would come
             # too late for a question that arrives in between and counts on this worker.
             task = asyncio.current_task()
             assert task is not None
             self._workers.discard(task)
+
+    def _next_batch(self) -> list[tuple[str, asyncio.Future[Vector]]]:
+        """This thread's share of what waits. Long questions go alone, so that no short one waits for them twice."""
+        share = -(-len(self._waiting) // self._threads)
+        batch = [self._waiting.popleft()]
+        tokens = estimate_tokens(batch[0][0])
+        while len(batch) < min(_MAX_BATCH, share):
+            tokens += estimate_tokens(self._waiting[0][0])
+            if tokens > MAX_QUESTION_TOKENS:
+                break
+            batch.append(self._waiting.popleft())
+        return batch
 
     async def _embed(self, batch: list[tuple[str, asyncio.Future[Vector]]]) -> None:
         questions = [question for question, _ in batch]

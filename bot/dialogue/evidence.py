@@ -138,9 +138,10 @@ class _Words:
 @lru_cache(maxsize=4096)
 def _words(title: str, text: str) -> _Words:
     """Cached: the same few passages answer most questions, and they are the company's words, not a person's."""
+    of_title = terms(title)
     return _Words(
-        all=terms(f"{title}\n{text}"),
-        title=terms(title),
+        all=of_title | terms(text),
+        title=of_title,
         characters=_characters(title),
         kinds=held_kinds(text),
         language=shown(text),

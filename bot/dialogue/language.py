@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Literal
 
 from bot.messages import Language
@@ -35,6 +36,7 @@ def detect(text: str, *, setting: LanguageSetting, known: Language | None, hint:
     return shown(text) or known or _hinted(hint) or _from_letters(text) or DEFAULT
 
 
+@lru_cache(maxsize=256)
 def shown(text: str) -> Language | None:
     """The language the text itself shows; None for one that could be either ("ok", "iPhone 15", an emoji)."""
     han = len(_HAN.findall(text))

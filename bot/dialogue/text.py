@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 from bot.dialogue.language import simplified
 
@@ -23,11 +24,17 @@ def clean(text: str) -> str:
     return "\n".join(line for line in (_BLANKS.sub(" ", line).strip() for line in text.split("\n")) if line)
 
 
+# A dozen rules look at one message, and several at one passage: what they have in common is worked out once.
+_once = lru_cache(maxsize=256)
+
+
+@_once
 def fold(text: str) -> str:
     """One form for every way of typing the same words: width, case and script do not count."""
     return simplified(unicodedata.normalize("NFKC", text).casefold())
 
 
+@_once
 def bare(text: str) -> str:
     """`fold` without punctuation, emoji and outer blanks: for comparing with fixed phrases.
 
@@ -56,6 +63,7 @@ _STOP_WORDS = frozenset(
 )
 
 
+@_once
 def terms(text: str) -> frozenset[str]:
     """The words that carry a text's subject: Chinese as pairs of neighbouring characters, Latin as rough stems,
     numbers as they are."""
@@ -72,6 +80,7 @@ def without_filler(text: str) -> str:
     return _FILLER.sub(" ", fold(text))
 
 
+@lru_cache(maxsize=4096)
 def _stem(word: str) -> str:
     """ "shipping", "shipped" and "ships" are one; wrong now and then, alike on both sides of a comparison."""
     word = word.removesuffix("'s")

@@ -130,7 +130,7 @@ def conversation_id(connection: Connection, ref: ConversationRef, now: datetime,
 
 
 @cache
-def _conversation(dialect: str, *, reopen: bool) -> ReturningInsert[tuple[int]]:
+def _conversation(dialect: str, *, reopen: bool) -> ReturningInsert[int]:
     build = sqlite.insert if dialect == "sqlite" else postgresql.insert
     statement = build(conversations)
     # Without a change there would be nothing to return.

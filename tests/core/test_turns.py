@@ -25,6 +25,7 @@ from bot.messages import (
     MessageKind,
     ReceiptStatus,
     Sender,
+    TicketState,
 )
 from bot.turns.limits import QueueLimits
 from tests.core.house import NO_LIMITS, House, copy_database, new_database, open_house
@@ -404,6 +405,25 @@ async def test_another_persons_ticket_looks_like_none(tmp_path: Path) -> None:
         assert await opened.desk.find(ticket.number, requester=LIN.id) == ticket
         assert await opened.desk.find(ticket.number, requester=WU.id) is None
         assert await opened.desk.find("TICKET-NOTTHERE", requester=LIN.id) is None
+
+
+async def test_a_turn_knows_its_persons_newest_open_ticket(tmp_path: Path) -> None:
+    channel, dialogue = MemoryChannel(), ScriptedDialogue()
+
+    async def open_ticket_at(opened: House, number: int, words: str, by: Sender = LIN) -> str:
+        await opened.inbox.accept([said(words, number, by=by)])
+        await until(lambda: len(channel.texts(PLACE)) == number)
+        return dialogue.seen[-1].open_ticket
+
+    async with house(tmp_path, channel, dialogue) as opened:
+        assert await open_ticket_at(opened, 1, "T1 ticket") == ""
+        assert await open_ticket_at(opened, 2, "T2", by=WU) == ""
+        [older] = await opened.desk.list()
+        assert await open_ticket_at(opened, 3, "T3 ticket") == older.number
+        newer, _ = await opened.desk.list()
+        assert await open_ticket_at(opened, 4, "T4") == newer.number
+        await opened.desk.update(newer.number, state=TicketState.CLOSED, assignee=None, by="小张")
+        assert await open_ticket_at(opened, 5, "T5") == older.number
 
 
 async def test_feedback_is_kept_once_a_person_and_only_from_the_answers_own_conversation(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from bot.messages import (
     OpenTicket,
     Sender,
     Ticket,
+    TicketState,
     Turn,
     TurnResult,
 )
