@@ -183,6 +183,16 @@ class Channel(Protocol):
     def render(self, reply: Reply) -> tuple[Part, ...]:
         """The reply as messages of this platform, each within its limits. Pure; at least one part."""
 
+    def take_slot(self, conversation: ConversationRef) -> bool:
+        """Whether the platform's rate lets one part leave there at once; if so, the place for it is taken."""
+
+    async def wait_for_slot(self, conversation: ConversationRef) -> None:
+        """Waits until one part may leave there, and takes the place for it. Every `send` is preceded by one of these
+        two; a process that dies while it waits here has surely not sent.
+
+        :raises NotSent: it would take long; `retry_after` says how long.
+        """
+
     async def send(
         self,
         conversation: ConversationRef,

@@ -118,6 +118,12 @@ class TelegramChannel:
     def render(self, reply: Reply) -> tuple[Part, ...]:
         return render(reply)
 
+    def take_slot(self, conversation: ConversationRef) -> bool:
+        return self._sender.take_slot(conversation)
+
+    async def wait_for_slot(self, conversation: ConversationRef) -> None:
+        await self._sender.wait_for_slot(conversation)
+
     async def send(
         self, conversation: ConversationRef, part: Part, *, replaces: str | None, delivery_id: int, reply: Reply
     ) -> str:

@@ -76,8 +76,18 @@ class Pacer:
         self._overall = _Bucket(OVERALL, clock.monotonic())
         self._chats: OrderedDict[str, _Bucket] = OrderedDict()
 
-    async def turn(self, chat: str, *, group: bool) -> None:
-        """Waits until a final message may leave to this chat.
+    def take_slot(self, chat: str, *, group: bool) -> bool:
+        """Whether a final message may leave to this chat at once; if so, its place is taken."""
+        now = self._clock.monotonic()
+        bucket = self._bucket(chat, group, now)
+        if max(bucket.delay(now), self._overall.delay(now)) > 0:
+            return False
+        bucket.take()
+        self._overall.take()
+        return True
+
+    async def wait_for_slot(self, chat: str, *, group: bool) -> None:
+        """Waits until a final message may leave to this chat, and takes its place.
 
         :raises NotSent: it would take too long; `retry_after` says how long.
         """

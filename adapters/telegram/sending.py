@@ -125,11 +125,21 @@ class Sender:
 
     # -- Sending --
 
+    def take_slot(self, conversation: ConversationRef) -> bool:
+        """As `bot.ports.Channel.take_slot`."""
+        place = _place(conversation)
+        return self._pacer.take_slot(place.key, group=place.group)
+
+    async def wait_for_slot(self, conversation: ConversationRef) -> None:
+        """As `bot.ports.Channel.wait_for_slot`."""
+        self._standing.require()
+        place = _place(conversation)
+        await self._pacer.wait_for_slot(place.key, group=place.group)
+
     async def send(self, conversation: ConversationRef, forms: Forms, *, replaces: str | None) -> str:
         """As `bot.ports.Channel.send`: the form that shows most, and a lesser one where Telegram refuses it."""
         self._standing.require()
         place = _place(conversation)
-        await self._pacer.turn(place.key, group=place.group)
         try:
             if replaces is not None and replaces.isdecimal() and await self._edited(place, forms, int(replaces)):
                 return replaces

@@ -133,6 +133,12 @@ class TerminalChannel:
     def render(self, reply: Reply) -> tuple[Part, ...]:
         return (Part(text=view.whole(reply)),)
 
+    def take_slot(self, conversation: ConversationRef) -> bool:
+        return True
+
+    async def wait_for_slot(self, conversation: ConversationRef) -> None:
+        return
+
     async def send(
         self,
         conversation: ConversationRef,

@@ -86,6 +86,12 @@ class WebChannel:
         """One part always: the page renders Markdown itself and has no limit of length."""
         return (Part(text=reply.text),)
 
+    def take_slot(self, conversation: ConversationRef) -> bool:
+        return True
+
+    async def wait_for_slot(self, conversation: ConversationRef) -> None:
+        return
+
     async def send(
         self,
         conversation: ConversationRef,

@@ -51,9 +51,9 @@ class Finished:
     """The end of a turn, committed."""
 
     delivery: Delivery | None
-    """The reply, if it is first in line; None when the bot is silent or earlier replies wait in front of it."""
+    """The reply, if it goes out at once; None when there is none, or it has to wait."""
     more_waiting: bool
-    """There are deliveries that this turn did not start itself (a notice, a reply behind another)."""
+    """There are deliveries that this turn did not start itself (a notice, a reply that has to wait)."""
     silent: bool = False
     """The turn ended without a reply."""
 
@@ -93,8 +93,12 @@ def finish(
     placeholder: str | None,
     state: str,
     now: datetime,
+    *,
+    at_once: bool,
 ) -> Finished | None:
     """Everything the turn did becomes true. None: a message was edited meanwhile, and the turn has to run again.
+
+    :param at_once: the platform takes the reply now, if no other waits in front of it.
 
     A turn that has ended already (this very work, committed just before its commit was reported lost) stays as it is.
     """
@@ -112,8 +116,8 @@ def finish(
         insert_notice(connection, address, notice, turn.id, now)
     delivery = None
     if result.reply is not None:
-        behind_others = bool(standing[0].behind_others)
-        delivery = _insert_delivery(connection, begun, result.reply, placeholder, now, behind_others=behind_others)
+        at_once = at_once and not standing[0].behind_others
+        delivery = _insert_delivery(connection, begun, result.reply, placeholder, now, at_once=at_once)
     silent = result.reply is None
     return Finished(delivery=delivery, more_waiting=bool(notices) or not (silent or delivery), silent=silent)
 
@@ -192,9 +196,9 @@ def _keep_state(
 
 
 def _insert_delivery(
-    connection: Connection, begun: Begun, reply: Reply, placeholder: str | None, now: datetime, *, behind_others: bool
+    connection: Connection, begun: Begun, reply: Reply, placeholder: str | None, now: datetime, *, at_once: bool
 ) -> Delivery | None:
-    """The reply's row. If nothing waits in front of it, it is handed out as being sent: one transaction less."""
+    """The reply's row. If it need not wait, it is handed out as being sent: one transaction less."""
     reply = replace(reply, turn_id=begun.turn.id, answers=begun.inbound_ids)
     row = {
         "conversation_id": begun.conversation_id,
@@ -202,14 +206,14 @@ def _insert_delivery(
         "turn_id": begun.turn.id,
         "author": Author.BOT.value,
         "reply": reply_to_json(reply),
-        "state": "waiting" if behind_others else "sending",
-        "attempts": 0 if behind_others else 1,
+        "state": "sending" if at_once else "waiting",
+        "attempts": int(at_once),
         "placeholder": placeholder,
         "created_at": now,
         "updated_at": now,
     }
     row_id: int = connection.execute(_INSERT_DELIVERY, row).scalar_one()
-    if behind_others:
+    if not at_once:
         return None
     return Delivery(
         id=row_id,

@@ -81,10 +81,10 @@ def begin_sending(connection: Connection, delivery_id: int, attempts: int, now: 
 def part_sent(
     connection: Connection, delivery_id: int, parts_sent: int, message_ids: Sequence[str], now: datetime, *, last: bool
 ) -> None:
-    """One part has arrived; unless it was the last, the next one is under way from now on."""
+    """One part has arrived; unless it was the last, the next one waits for the platform's rate."""
     row = {
-        "state": "sent" if last else "sending",
-        "attempts": 1,
+        "state": "sent" if last else "waiting",
+        "attempts": 1 if last else 0,
         "parts_sent": parts_sent,
         "message_ids": list(message_ids),
         "updated_at": now,

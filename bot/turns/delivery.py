@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
@@ -42,9 +41,8 @@ MAX_UNCERTAIN_SENDS = 2
 CREDENTIALS_SECONDS = 30.0
 BACKOFF_SECONDS = (1.0, 2.0, 5.0, 15.0, 30.0, 60.0)
 SENDS_AT_ONCE = 64
-TAKE_UP_AT_ONCE = 2
-"""Replies of an earlier life that one account sends again side by side: a process that dies again at once leaves no
-more than these in doubt a second time, instead of everything that was under way."""
+LOOK_SHARE = 0.25
+"""Of the time at most is spent looking for what waits, however often it is woken."""
 
 log = get_logger(__name__)
 
@@ -75,14 +73,14 @@ class Outbox:
         self._clock = clock
         self._sending: set[int] = set()  # conversations
         self._interrupted: set[int] = set()  # conversations whose oldest reply was being sent by somebody who is gone
-        self._taking_up: dict[int, tuple[str, str]] = {}  # such conversations that are being sent to now → account
         self._not_before: dict[int, float] = {}  # conversation → monotonic time
         self._failures: dict[int, int] = {}  # conversation → sends that failed in a row
+        self._more_due = False  # than may be sent side by side
         self._woken = asyncio.Event()
         self._ended = asyncio.Event()
 
     async def send(self, delivery: Delivery) -> None:
-        """Sends a delivery that is first in its line and already marked as being sent."""
+        """Sends a delivery that is first in its line, has its slot and is already marked as being sent."""
         self._sending.add(delivery.conversation_id)
         try:
             await self._send_parts(delivery)
@@ -114,6 +112,7 @@ class Outbox:
         async with asyncio.TaskGroup() as group:
             taken_up = not take_up
             while True:
+                looked_at = self._clock.monotonic()
                 try:
                     for conversation in await self._due(interrupted=not taken_up):
                         self._sending.add(conversation)
@@ -121,6 +120,7 @@ class Outbox:
                     taken_up = True
                 except StoreUnavailable as error:
                     log.warning("the outbox can not be read", reason=str(error))
+                await asyncio.sleep((self._clock.monotonic() - looked_at) * (1 / LOOK_SHARE - 1))
                 try:
                     async with asyncio.timeout(self._pause()):
                         await self._woken.wait()
@@ -150,21 +150,9 @@ class Outbox:
             and (state == "waiting" or conversation in self._interrupted)
             and self._not_before.get(conversation, 0.0) <= now
         ]
-        accounts = {conversation: (platform, account) for conversation, platform, account, _ in rows}
-        again = self._taken_up_now({c: accounts[c] for c in due if c in self._interrupted})
-        fresh = [conversation for conversation in due if conversation not in self._interrupted]
-        return again + fresh[: max(0, SENDS_AT_ONCE - len(self._sending) - len(again))]
-
-    def _taken_up_now(self, interrupted: Mapping[int, tuple[str, str]]) -> list[int]:
-        """Of what an earlier life was sending, as much as may go out again now."""
-        under_way = Counter(self._taking_up.values())
-        again = []
-        for conversation, account in interrupted.items():
-            if under_way[account] < TAKE_UP_AT_ONCE:
-                under_way[account] += 1
-                self._taking_up[conversation] = account
-                again.append(conversation)
-        return again
+        free = max(0, SENDS_AT_ONCE - len(self._sending))
+        self._more_due = len(due) > free
+        return due[:free]
 
     async def _count(self) -> None:
         counts = await self._database.read(outbox.counts)
@@ -186,9 +174,9 @@ class Outbox:
 
     def _end(self, conversation: int) -> None:
         self._sending.discard(conversation)
-        if self._taking_up.pop(conversation, None) is not None:
-            self.wake()  # the next one of an earlier life may go
         self._ended.set()
+        if self._more_due:
+            self.wake()
 
     async def _prepare(self, conversation: int) -> Delivery | None:
         """The oldest open delivery, marked as being sent. None when there is none that may be sent."""
@@ -201,13 +189,26 @@ class Outbox:
         if await self._database.read(lambda connection: outbox.is_closed(connection, conversation)):
             await self._give_up(delivery, "failed", "the conversation is closed on the other side")
             return await self._prepare(conversation)
-        if delivery.in_flight and self._is_harmless(delivery):
-            return delivery
-        attempts = delivery.attempts + 1
-        if attempts > MAX_UNCERTAIN_SENDS:
+        again = delivery.in_flight and self._is_harmless(delivery)
+        if not again and delivery.attempts >= MAX_UNCERTAIN_SENDS:
             await self._give_up(delivery, "unknown", "interrupted twice while it was being sent")
             return await self._prepare(conversation)
-        now = self._clock.now()
+        if not await self._has_slot(delivery):
+            return None
+        return delivery if again else await self._begin(delivery)
+
+    async def _has_slot(self, delivery: Delivery) -> bool:
+        """Waits until the platform's rate lets a part leave. False: that takes long, and the delivery waits."""
+        channel = self._channels[delivery.conversation.platform, delivery.conversation.account]
+        try:
+            await channel.wait_for_slot(delivery.conversation)
+        except SendError as error:
+            return await self._wait(delivery, delivery.attempts, error, _pause_after(error))
+        return True
+
+    async def _begin(self, delivery: Delivery) -> Delivery:
+        """The delivery, marked as being sent."""
+        attempts, now = delivery.attempts + 1, self._clock.now()
         await self._database.write(lambda connection: outbox.begin_sending(connection, delivery.id, attempts, now))
         return replace(delivery, attempts=attempts)
 
@@ -221,7 +222,11 @@ class Outbox:
             return await self._after_error(delivery, Undeliverable(f"it can not be rendered: {type(error).__name__}"))
         message_ids: list[str] = []
         for number in range(delivery.parts_sent, len(parts)):
-            delivery = replace(delivery, parts_sent=number)
+            if message_ids:  # what was taken and marked before was the first part's
+                delivery = replace(delivery, parts_sent=number, attempts=0)
+                if not await self._has_slot(delivery):
+                    return False
+                delivery = await self._begin(delivery)
             try:
                 message_ids.append(await self._send_part(channel, delivery, parts[number]))
             except (SendError, TimeoutError) as error:
@@ -230,7 +235,6 @@ class Outbox:
                 log.exception("a reply could not be sent", delivery=delivery.id)
                 return await self._after_error(delivery, PerhapsSent(type(error).__name__))
             await self._mark(delivery, number + 1, message_ids, last=number + 1 == len(parts))
-            delivery = replace(delivery, attempts=1)
         self._forget_failures(delivery)
         self._metrics.deliveries.labels(delivery.conversation.platform, "sent").inc()
         return True
@@ -267,10 +271,8 @@ class Outbox:
     async def _after_error(self, delivery: Delivery, error: SendError | TimeoutError) -> bool:
         """Decides what becomes of a delivery that did not surely arrive. Returns whether the next one may go out."""
         match error:
-            case NotSent():
-                return await self._wait(delivery, delivery.attempts - 1, error, error.retry_after)
-            case CredentialsRefused():
-                return await self._wait(delivery, delivery.attempts - 1, error, CREDENTIALS_SECONDS)
+            case NotSent() | CredentialsRefused():
+                return await self._wait(delivery, delivery.attempts - 1, error, _pause_after(error))
             case ChannelMoved():
                 await self._move(delivery, error.new_channel)
                 return await self._wait(delivery, delivery.attempts - 1, error, 0.0)
@@ -323,3 +325,13 @@ class Outbox:
     async def _move(self, delivery: Delivery, new_channel: str) -> None:
         old = delivery.conversation
         await self._database.write(lambda connection: move(connection, old, new_channel))
+
+
+def _pause_after(error: SendError) -> float | None:
+    """Seconds until a reply that was surely not sent may be tried again; None: as failures in a row say."""
+    match error:
+        case NotSent():
+            return error.retry_after
+        case CredentialsRefused():
+            return CREDENTIALS_SECONDS
+    return None

@@ -217,9 +217,10 @@ class TurnRunner:
     async def _finish(self, begun: Begun, result: TurnResult, placeholder: str | None, state: str) -> Finished | None:
         notices = self._notices.of_turn(begun.turn, result)
         now = self._clock.now()
+        at_once = result.reply is not None and self._channel(begun.turn).take_slot(begun.turn.conversation)
         failpoints.reached("turn.before_commit")
         finished = await self._database.write(
-            lambda connection: finish(connection, begun, result, notices, placeholder, state, now)
+            lambda connection: finish(connection, begun, result, notices, placeholder, state, now, at_once=at_once)
         )
         failpoints.reached("turn.after_commit")
         if finished is not None:

@@ -170,6 +170,13 @@ async def test_it_is_a_channel_of_its_platform(channel: Channel, platform: str) 
 
 
 @pytest.mark.parametrize(("platform", "way"), WAYS)
+async def test_where_nothing_was_said_yet_a_reply_may_leave_at_once(channel: Channel, platform: str) -> None:
+    conversation = _samples(platform).CONVERSATION
+    assert channel.take_slot(conversation)
+    await asyncio.wait_for(channel.wait_for_slot(conversation), 5)
+
+
+@pytest.mark.parametrize(("platform", "way"), WAYS)
 async def test_every_reply_can_be_rendered_and_always_the_same_way(channel: Channel) -> None:
     for reply in _replies():
         parts = await asyncio.to_thread(channel.render, reply)

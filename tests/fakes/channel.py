@@ -90,6 +90,12 @@ class MemoryChannel:
     def render(self, reply: Reply) -> tuple[Part, ...]:
         return (Part(text=reply.text),)
 
+    def take_slot(self, conversation: ConversationRef) -> bool:
+        return True
+
+    async def wait_for_slot(self, conversation: ConversationRef) -> None:
+        return
+
     async def send(
         self, conversation: ConversationRef, part: Part, *, replaces: str | None, delivery_id: int, reply: Reply
     ) -> str:

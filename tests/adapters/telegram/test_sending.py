@@ -42,12 +42,12 @@ def _known_chats(fake: FakeTelegram) -> None:
 async def send(
     channel: TelegramChannel, reply: Reply = ANSWER, *, to: ConversationRef | None = None, replaces: str | None = None
 ) -> list[str]:
-    return [
-        await channel.send(
-            to or conversation(), part, replaces=replaces if n == 0 else None, delivery_id=1, reply=reply
-        )
-        for n, part in enumerate(channel.render(reply))
-    ]
+    place, ids = to or conversation(), []
+    for n, part in enumerate(channel.render(reply)):
+        await channel.wait_for_slot(place)
+        written_into = replaces if n == 0 else None
+        ids.append(await channel.send(place, part, replaces=written_into, delivery_id=1, reply=reply))
+    return ids
 
 
 async def show(channel: TelegramChannel, text: str, *, chat: int = 5, shown: str | None = None) -> str | None:
