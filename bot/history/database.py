@@ -77,7 +77,9 @@ def create_sync_engine(url: str, *, readers: int = 0) -> Engine:
     path = sqlite_path(url)
     if path is None:
         try:
-            return create_engine(make_url(url), pool_size=max(readers, 1), max_overflow=0, pool_pre_ping=True)
+            return create_engine(
+                make_url(url), pool_size=max(readers, 1), max_overflow=0, pool_pre_ping=True, hide_parameters=True
+            )
         except (NoSuchModuleError, ModuleNotFoundError) as error:
             raise SettingsError(
                 f"database.url: the driver is not installed ({error}); kefu[postgres] has it"
@@ -85,6 +87,7 @@ def create_sync_engine(url: str, *, readers: int = 0) -> Engine:
     engine = create_engine(
         URL.create("sqlite", database=str(path)),
         module=_sqlite_module(),
+        hide_parameters=True,  # people's words, which errors would quote
         poolclass=QueuePool,
         pool_size=max(readers, 1),
         max_overflow=0,

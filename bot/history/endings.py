@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, exists, func, insert, select, update
+from sqlalchemy import Connection, bindparam, exists, func, insert, literal, select, update
 
 from bot.history.codec import reply_to_json, state_from_json, state_to_json
 from bot.history.inbound import BOT_RANK, CUSTOMER_RANK, FUNCTION_RANK, conversation_id, upsert
+from bot.history.statements import Statement, insert_into
 from bot.history.tables import deliveries, history, inbound, participants, turns
 from bot.history.tickets import add_to_ticket, insert_ticket
 from bot.history.turns import Begun
@@ -58,14 +59,16 @@ class Finished:
     """The turn ended without a reply."""
 
 
-# Statements are built once, as in `bot.history.turns`.
-_STANDING = (
+_STANDING = Statement(
     select(
         inbound.c.text,
         turns.c.state,
         participants.c.state.label("dialogue"),
         exists()
-        .where(deliveries.c.conversation_id == turns.c.conversation_id, deliveries.c.state.in_(["waiting", "sending"]))
+        .where(
+            deliveries.c.conversation_id == turns.c.conversation_id,
+            deliveries.c.state.in_([literal("waiting"), literal("sending")]),
+        )
         .label("behind_others"),
     )
     .join(turns, turns.c.id == inbound.c.turn_id)
@@ -76,13 +79,26 @@ _STANDING = (
     .where(inbound.c.turn_id == bindparam("turn"))
     .order_by(inbound.c.sequence, inbound.c.id)
 )
-_END_TURN = update(turns).where(turns.c.id == bindparam("turn"))
-_END_MESSAGES = update(inbound).where(inbound.c.turn_id == bindparam("turn"))
-_INSERT_HISTORY = insert(history)
-_NEWEST_ENTRY = select(func.max(history.c.id)).where(
-    history.c.conversation_id == bindparam("conversation"), history.c.person_id == bindparam("person")
+_ENDING = ("state", "outcome", "confidence", "question", "engine", "tokens", "finished_at")
+_END_TURN = Statement(
+    update(turns).where(turns.c.id == bindparam("turn")).values({name: bindparam(name) for name in _ENDING})
 )
-_INSERT_DELIVERY = insert(deliveries).returning(deliveries.c.id)
+_END_MESSAGES = Statement(
+    update(inbound).where(inbound.c.turn_id == bindparam("turn")).values(state=bindparam("state"))
+)
+_INSERT_HISTORY = Statement(
+    insert_into(history, "conversation_id person_id turn_id inbound_id role text name outcome sequence rank at")
+)
+_NEWEST_ENTRY = Statement(
+    select(func.max(history.c.id)).where(
+        history.c.conversation_id == bindparam("conversation"), history.c.person_id == bindparam("person")
+    )
+)
+_INSERT_DELIVERY = Statement(
+    insert_into(
+        deliveries, "conversation_id person_id turn_id author reply state attempts placeholder created_at updated_at"
+    ).returning(deliveries.c.id)
+)
 
 
 def finish(
@@ -103,7 +119,7 @@ def finish(
     A turn that has ended already (this very work, committed just before its commit was reported lost) stays as it is.
     """
     turn = begun.turn
-    standing = connection.execute(_STANDING, {"turn": turn.id}).all()
+    standing = _STANDING.rows(connection, {"turn": turn.id})
     if standing[0].state != "running":
         return Finished(delivery=None, more_waiting=True)
     if state == "done" and [row.text for row in standing] != [message.text for message in turn.messages]:
@@ -144,9 +160,9 @@ def _end_turn(connection: Connection, begun: Begun, result: TurnResult, state: s
         "tokens": result.tokens,
         "finished_at": now,
     }
-    connection.execute(_END_TURN, row | {"turn": begun.turn.id})
+    _END_TURN.run(connection, row | {"turn": begun.turn.id})
     ended = "parked" if state == "parked" else "done"
-    connection.execute(_END_MESSAGES, {"state": ended, "turn": begun.turn.id})
+    _END_MESSAGES.run(connection, {"state": ended, "turn": begun.turn.id})
 
 
 def _write_history(
@@ -167,7 +183,7 @@ def _write_history(
         row = {"role": "bot", "text": result.reply.text, "outcome": result.reply.outcome.value, "rank": BOT_RANK}
         rows.append(common | row | {"sequence": begun.sequence, "at": now})
     if rows:
-        connection.execute(_INSERT_HISTORY, rows)
+        _INSERT_HISTORY.run(connection, rows)
 
 
 def spoken(message: IncomingMessage) -> str:
@@ -189,7 +205,7 @@ def _keep_state(
     row |= {"state": state_to_json(state), "forgotten_through": 0}
     changes = "state updated_at"
     if any(isinstance(effect, ForgetHistory) for effect in result.effects):
-        newest = connection.execute(_NEWEST_ENTRY, {"conversation": begun.conversation_id, "person": person}).scalar()
+        newest = _NEWEST_ENTRY.scalar(connection, {"conversation": begun.conversation_id, "person": person})
         row["forgotten_through"] = newest or 0
         changes += " forgotten_through"
     upsert(connection, participants, row, "conversation_id person_id", changes)
@@ -212,7 +228,7 @@ def _insert_delivery(
         "created_at": now,
         "updated_at": now,
     }
-    row_id: int = connection.execute(_INSERT_DELIVERY, row).scalar_one()
+    row_id: int = _INSERT_DELIVERY.scalar(connection, row)
     if not at_once:
         return None
     return Delivery(

@@ -11,12 +11,12 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, Insert, Table, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Table, bindparam, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.sql.dml import ReturningInsert
 
 from bot.history.codec import conversation_to_columns, reply_to_json
 from bot.history.moving import move
+from bot.history.statements import Statement, insert_into
 from bot.history.tables import (
     conversations,
     cursors,
@@ -104,18 +104,17 @@ def read_cursor(connection: Connection, platform: str, account: str) -> str | No
 def upsert(connection: Connection, table: Table, rows: Row | list[Row], keys: str, changes: str = "") -> None:
     """INSERT … ON CONFLICT (keys) DO UPDATE the changes, or NOTHING. Names are separated by spaces; rows are alike."""
     columns = " ".join(rows[0] if isinstance(rows, list) else rows)
-    connection.execute(_upsert(connection.dialect.name, table, columns, keys, changes), rows)
+    _upsert(connection.dialect.name, table, columns, keys, changes).run(connection, rows)
 
 
 @cache
-def _upsert(dialect: str, table: Table, columns: str, keys: str, changes: str) -> Insert:
-    # Statements of the hot path are built once: building costs SQLAlchemy more than running them.
+def _upsert(dialect: str, table: Table, columns: str, keys: str, changes: str) -> Statement:
     build = sqlite.insert if dialect == "sqlite" else postgresql.insert
     statement = build(table).values({name: bindparam(name) for name in columns.split()})
     if not changes:
-        return statement.on_conflict_do_nothing(index_elements=keys.split())
+        return Statement(statement.on_conflict_do_nothing(index_elements=keys.split()))
     excluded = {name: statement.excluded[name] for name in changes.split()}
-    return statement.on_conflict_do_update(index_elements=keys.split(), set_=excluded)
+    return Statement(statement.on_conflict_do_update(index_elements=keys.split(), set_=excluded))
 
 
 def conversation_id(connection: Connection, ref: ConversationRef, now: datetime, *, reopen: bool = False) -> int:
@@ -125,18 +124,20 @@ def conversation_id(connection: Connection, ref: ConversationRef, now: datetime,
     """
     statement = _conversation(connection.dialect.name, reopen=reopen)
     row = {**conversation_to_columns(ref), "created_at": now, "closed": 0}
-    found: int = connection.execute(statement, row).scalar_one()
+    found: int = statement.scalar(connection, row)
     return found
 
 
 @cache
-def _conversation(dialect: str, *, reopen: bool) -> ReturningInsert[int]:
+def _conversation(dialect: str, *, reopen: bool) -> Statement:
     build = sqlite.insert if dialect == "sqlite" else postgresql.insert
-    statement = build(conversations)
+    names = ("platform", "account", "channel", "thread", "created_at", "closed")
+    statement = build(conversations).values({name: bindparam(name) for name in names})
     # Without a change there would be nothing to return.
     changes = {"closed": 0} if reopen else {"platform": statement.excluded.platform}
-    keys = ("platform", "account", "channel", "thread")
-    return statement.on_conflict_do_update(index_elements=keys, set_=changes).returning(conversations.c.id)
+    return Statement(
+        statement.on_conflict_do_update(index_elements=names[:4], set_=changes).returning(conversations.c.id)
+    )
 
 
 def _store_one(connection: Connection, admission: Admission, known: Known, now: datetime) -> Stored:
@@ -145,7 +146,7 @@ def _store_one(connection: Connection, admission: Admission, known: Known, now: 
     first_copy, seen = _first_copy(connection, message)
     if seen:
         _add_keys(connection, message, first_copy, now)
-        shed = first_copy is not None and connection.execute(_STATE, {"row": first_copy}).scalar() == "shed"
+        shed = first_copy is not None and _STATE.scalar(connection, {"row": first_copy}) == "shed"
         status = ReceiptStatus.SHED if shed else ReceiptStatus.DUPLICATE
         receipt = Receipt(status=status, inbound_id=first_copy)
         return Stored(receipt=receipt, conversation_id=conversation or 0, second_copy=True)
@@ -173,13 +174,15 @@ def _store_one(connection: Connection, admission: Admission, known: Known, now: 
     return Stored(receipt=Receipt(status=ReceiptStatus.DONE), conversation_id=conversation)
 
 
-_STATE = select(inbound.c.state).where(inbound.c.id == bindparam("row"))
+_STATE = Statement(select(inbound.c.state).where(inbound.c.id == bindparam("row")))
 _KEYS_AT_ONCE = 4
 """A fixed number, so that the statement is built once; a message with fewer keys names one of them repeatedly."""
-_FIRST_COPY = select(inbound_keys.c.inbound_id).where(
-    inbound_keys.c.platform == bindparam("platform"),
-    inbound_keys.c.account == bindparam("account"),
-    inbound_keys.c.key.in_([bindparam(f"key_{place}") for place in range(_KEYS_AT_ONCE)]),
+_FIRST_COPY = Statement(
+    select(inbound_keys.c.inbound_id).where(
+        inbound_keys.c.platform == bindparam("platform"),
+        inbound_keys.c.account == bindparam("account"),
+        inbound_keys.c.key.in_([bindparam(f"key_{place}") for place in range(_KEYS_AT_ONCE)]),
+    )
 )
 
 
@@ -193,8 +196,8 @@ def _first_copy(connection: Connection, message: IncomingMessage) -> tuple[int |
     for start in range(0, len(keys), _KEYS_AT_ONCE):
         some = keys[start : start + _KEYS_AT_ONCE]
         asked = {f"key_{place}": some[min(place, len(some) - 1)] for place in range(_KEYS_AT_ONCE)}
-        found = connection.execute(_FIRST_COPY, {"platform": ref.platform, "account": ref.account, **asked})
-        rows += found.scalars().all()
+        found = _FIRST_COPY.rows(connection, {"platform": ref.platform, "account": ref.account, **asked})
+        rows += [row.inbound_id for row in found]
     return next((row for row in rows if row is not None), None), bool(rows)
 
 
@@ -231,16 +234,17 @@ def _keep(connection: Connection, admission: Admission, conversation: int, now: 
     if not admission.shed:
         receipt = Receipt(status=ReceiptStatus.ACCEPTED, inbound_id=row_id)
         return Stored(receipt=receipt, conversation_id=conversation)
-    _keep_words(connection, row_id)
+    _keep_words(connection, message, conversation, row_id)
     if admission.notice is not None:
         _tell(connection, admission.notice, conversation, message.sender.id, row_id, now)
     return Stored(receipt=Receipt(status=ReceiptStatus.SHED, inbound_id=row_id), conversation_id=conversation)
 
 
-_INSERT = insert(inbound).returning(inbound.c.id)
+_MESSAGE = "conversation_id person_id kind text message_id detail state sent_at received_at"
+_INSERT = Statement(insert_into(inbound, f"{_MESSAGE} sequence").returning(inbound.c.id))
 # Without an order of the platform's own, arrival counts; ids grow with it.
 _ARRIVAL = select(func.coalesce(func.max(inbound.c.id), 0) + 1).scalar_subquery()
-_INSERT_AS_IT_ARRIVES = insert(inbound).values(sequence=_ARRIVAL).returning(inbound.c.id)
+_INSERT_AS_IT_ARRIVES = Statement(insert_into(inbound, _MESSAGE).values(sequence=_ARRIVAL).returning(inbound.c.id))
 
 
 def _insert(connection: Connection, message: IncomingMessage, conversation: int, state: str, now: datetime) -> int:
@@ -258,7 +262,7 @@ def _insert(connection: Connection, message: IncomingMessage, conversation: int,
     if message.sequence is not None:
         row["sequence"] = message.sequence
     statement = _INSERT_AS_IT_ARRIVES if message.sequence is None else _INSERT
-    row_id: int = connection.execute(statement, row).scalar_one()
+    row_id: int = statement.scalar(connection, row)
     return row_id
 
 
@@ -276,33 +280,28 @@ def detail_of(message: IncomingMessage) -> dict[str, Any]:
     return detail
 
 
-def _keep_words(connection: Connection, row_id: int) -> None:
+_KEEP_WORDS = Statement(
+    insert_into(history, "conversation_id person_id inbound_id role text sequence rank at name outcome")
+)
+
+
+def _keep_words(connection: Connection, message: IncomingMessage, conversation: int, row_id: int) -> None:
     """A shed message is not answered, but it has been said: it goes into history."""
-    source = select(
-        inbound.c.conversation_id,
-        inbound.c.person_id,
-        inbound.c.id,
-        bindparam("role", "customer"),
-        inbound.c.text,
-        inbound.c.sequence,
-        bindparam("rank", CUSTOMER_RANK),
-        inbound.c.sent_at,
-        bindparam("name", ""),
-        bindparam("outcome", ""),
-    ).where(inbound.c.id == row_id, inbound.c.text != "")
-    columns = [
-        "conversation_id",
-        "person_id",
-        "inbound_id",
-        "role",
-        "text",
-        "sequence",
-        "rank",
-        "at",
-        "name",
-        "outcome",
-    ]
-    connection.execute(insert(history).from_select(columns, source))
+    if not message.text:
+        return
+    row = {
+        "conversation_id": conversation,
+        "person_id": message.sender.id,
+        "inbound_id": row_id,
+        "role": "customer",
+        "text": message.text,
+        "sequence": row_id if message.sequence is None else message.sequence,
+        "rank": CUSTOMER_RANK,
+        "at": message.sent_at,
+        "name": "",
+        "outcome": "",
+    }
+    _KEEP_WORDS.run(connection, row)
 
 
 def _tell(connection: Connection, notice: Reply, conversation: int, person: str, row_id: int, now: datetime) -> None:

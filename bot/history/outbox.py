@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Row, Select, bindparam, func, select, update
 
 from bot.history.codec import reply_from_json
 from bot.history.endings import Delivery
+from bot.history.statements import Statement
 from bot.history.tables import conversations, deliveries, ticket_events
 from bot.messages import ConversationRef, Reply
 
@@ -68,14 +69,21 @@ def first_open(connection: Connection, conversation: int) -> Delivery | None:
     )
 
 
-# Built once, like the statements of `bot.history.turns`.
-_MARK = update(deliveries).where(deliveries.c.id == bindparam("delivery"))
+def _marking(*names: str) -> Statement:
+    changes: dict[str, Any] = {name: bindparam(name) for name in (*names, "updated_at")}
+    return Statement(update(deliveries).where(deliveries.c.id == bindparam("delivery")).values(changes))
+
+
+_BEGIN_SENDING = _marking("state", "attempts")
+_PART_SENT = _marking("state", "attempts", "parts_sent", "message_ids", "error")
+_WAIT_AGAIN = _marking("state", "attempts", "parts_sent", "error")
+_GIVE_UP = _marking("state", "error")
 
 
 def begin_sending(connection: Connection, delivery_id: int, attempts: int, now: datetime) -> None:
     """Written before the call: after a crash it says that a send may have been under way."""
     row = {"state": "sending", "attempts": attempts, "updated_at": now}
-    connection.execute(_MARK, row | {"delivery": delivery_id})
+    _BEGIN_SENDING.run(connection, row | {"delivery": delivery_id})
 
 
 def part_sent(
@@ -90,7 +98,7 @@ def part_sent(
         "updated_at": now,
         "error": "",
     }
-    connection.execute(_MARK, row | {"delivery": delivery_id})
+    _PART_SENT.run(connection, row | {"delivery": delivery_id})
 
 
 def wait_again(
@@ -98,13 +106,13 @@ def wait_again(
 ) -> None:
     """It goes out again later, from its first part that has not arrived."""
     row = {"state": "waiting", "attempts": attempts, "parts_sent": parts_sent, "error": error, "updated_at": now}
-    connection.execute(_MARK, row | {"delivery": delivery_id})
+    _WAIT_AGAIN.run(connection, row | {"delivery": delivery_id})
 
 
 def give_up(connection: Connection, delivery_id: int, state: str, error: str, now: datetime) -> None:
     """`unknown` or `failed`: from here on it is the operators' (and its ticket says so, if it has one)."""
     row = {"state": state, "error": error, "updated_at": now}
-    connection.execute(_MARK, row | {"delivery": delivery_id})
+    _GIVE_UP.run(connection, row | {"delivery": delivery_id})
     number = connection.execute(select(deliveries.c.ticket).where(deliveries.c.id == delivery_id)).scalar()
     if number:
         event = {"ticket": number, "kind": "delivery", "author": "", "text": f"{state}: {error}", "at": now}

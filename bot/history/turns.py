@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, select, update
 
 from bot.history.codec import state_from_json
+from bot.history.statements import Statement, insert_into
 from bot.history.tables import conversations, history, inbound, participants, people, tickets, turns
 from bot.messages import (
     AgentSaid,
@@ -61,8 +62,7 @@ class Begun:
     """There may be messages left for a next turn."""
 
 
-# Statements of the hot path are built once: building costs SQLAlchemy more than running them.
-_CONVERSATION = (
+_CONVERSATION = Statement(
     select(conversations, turns.c.id.label("turn_id"), turns.c.attempts, turns.c.stop_requested, turns.c.started_at)
     .outerjoin(turns, (turns.c.conversation_id == conversations.c.id) & (turns.c.state == "running"))
     .where(conversations.c.id == bindparam("conversation"))
@@ -87,15 +87,21 @@ _MESSAGES = (
     .order_by(inbound.c.sequence, inbound.c.id)
     .limit(MESSAGES_A_TURN)
 )
-_WAITING = _MESSAGES.where(inbound.c.conversation_id == bindparam("conversation"), inbound.c.state == "waiting")
-_OF_TURN = _MESSAGES.where(inbound.c.turn_id == bindparam("turn"))
-_COUNT_ATTEMPT = update(turns).where(turns.c.id == bindparam("turn")).values(attempts=bindparam("count"))
-_INSERT_TURN = insert(turns)
-_TAKE = update(inbound).where(inbound.c.id == bindparam("row")).values(state="working", turn_id=bindparam("turn"))
-_SPENT = select(func.sum(turns.c.tokens)).where(
-    turns.c.person_id == bindparam("person"), turns.c.started_at >= bindparam("today")
+_WAITING = Statement(
+    _MESSAGES.where(inbound.c.conversation_id == bindparam("conversation"), inbound.c.state == "waiting")
 )
-_HISTORY = (
+_OF_TURN = Statement(_MESSAGES.where(inbound.c.turn_id == bindparam("turn")))
+_COUNT_ATTEMPT = Statement(update(turns).where(turns.c.id == bindparam("turn")).values(attempts=bindparam("count")))
+_INSERT_TURN = Statement(insert_into(turns, "id conversation_id person_id state started_at"))
+_TAKE = Statement(
+    update(inbound).where(inbound.c.id == bindparam("row")).values(state="working", turn_id=bindparam("turn"))
+)
+_SPENT = Statement(
+    select(func.sum(turns.c.tokens)).where(
+        turns.c.person_id == bindparam("person"), turns.c.started_at >= bindparam("today")
+    )
+)
+_HISTORY = Statement(
     select(history.c.role, history.c.name, history.c.outcome, history.c.text, history.c.at)
     .where(
         history.c.conversation_id == bindparam("conversation"),
@@ -121,26 +127,26 @@ def begin(
     :param turn_id: for a new turn.
     :param again: the same process runs the turn again because a message was edited; that is no new attempt.
     """
-    place = connection.execute(_CONVERSATION, {"conversation": conversation}).first()
+    place = _CONVERSATION.first(connection, {"conversation": conversation})
     if place is None:
         return None
     if place.turn_id is not None:
         attempt = place.attempts if again else place.attempts + 1
-        rows = connection.execute(_OF_TURN, {"turn": place.turn_id}).all()
-        connection.execute(_COUNT_ATTEMPT, {"turn": place.turn_id, "count": attempt})
+        rows = _OF_TURN.rows(connection, {"turn": place.turn_id})
+        _COUNT_ATTEMPT.run(connection, {"turn": place.turn_id, "count": attempt})
         return _begun(connection, place, limits, rows, now, attempt=attempt, more_waiting=True)
-    waiting = connection.execute(_WAITING, {"conversation": conversation}).all()
+    waiting = _WAITING.rows(connection, {"conversation": conversation})
     rows = _answered_together(waiting)
     if not rows:
         return None
     turn = {"id": turn_id, "conversation_id": conversation, "person_id": rows[0].person_id, "state": "running"}
-    connection.execute(_INSERT_TURN, turn | {"started_at": now})
-    connection.execute(_TAKE, [{"row": row.id, "turn": turn_id} for row in rows])
+    _INSERT_TURN.run(connection, turn | {"started_at": now})
+    _TAKE.run(connection, [{"row": row.id, "turn": turn_id} for row in rows])
     more_waiting = len(waiting) > len(rows) or len(waiting) == MESSAGES_A_TURN
     return _begun(connection, place, limits, rows, now, attempt=1, more_waiting=more_waiting, turn_id=turn_id)
 
 
-def _answered_together(waiting: Sequence[Row[Any]]) -> Sequence[Row[Any]]:
+def _answered_together(waiting: Sequence[Any]) -> Sequence[Any]:
     """The first message, and the words of the same person right behind it. Commands and buttons stand alone."""
     if not waiting or waiting[0].kind != MessageKind.TEXT:
         return waiting[:1]
@@ -155,9 +161,9 @@ def _answered_together(waiting: Sequence[Row[Any]]) -> Sequence[Row[Any]]:
 
 def _begun(
     connection: Connection,
-    place: Row[Any],
+    place: Any,
     limits: Limits,
-    rows: Sequence[Row[Any]],
+    rows: Sequence[Any],
     now: datetime,
     *,
     attempt: int,
@@ -191,7 +197,7 @@ def _begun(
     )
 
 
-def _message(row: Row[Any], ref: ConversationRef, sender: Sender) -> IncomingMessage:
+def _message(row: Any, ref: ConversationRef, sender: Sender) -> IncomingMessage:
     detail = row.detail
     return IncomingMessage(
         keys=(),
@@ -214,7 +220,7 @@ def _over_budget(connection: Connection, person: str, tokens_per_day: int, now: 
     if not tokens_per_day:
         return False
     today = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    return (connection.execute(_SPENT, {"person": person, "today": today}).scalar() or 0) >= tokens_per_day
+    return (_SPENT.scalar(connection, {"person": person, "today": today}) or 0) >= tokens_per_day
 
 
 def load_history(
@@ -222,10 +228,10 @@ def load_history(
 ) -> tuple[HistoryEntry, ...]:
     """The last entries of one person's dialogue, in the platform's order, question before answer."""
     given = {"conversation": conversation, "person": person, "after": after, "most": limit}
-    return tuple(_entry(row) for row in reversed(connection.execute(_HISTORY, given).all()))
+    return tuple(_entry(row) for row in reversed(_HISTORY.rows(connection, given)))
 
 
-def _entry(row: Row[Any]) -> HistoryEntry:
+def _entry(row: Any) -> HistoryEntry:
     match row.role:
         case "customer":
             return CustomerSaid(text=row.text, at=row.at)
