@@ -84,7 +84,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
             raise
         error = _innermost(raised)
         _complain(error)
-        sys.exit(2 if isinstance(error, OperatorError) else 1)
+        sys.exit(2 if _is_for_operators(error) else 1)
     sys.exit(status if isinstance(status, int) else 0)
 
 
@@ -94,6 +94,13 @@ def _innermost(error: Exception) -> Exception:
         operator = error.subgroup(OperatorError)
         error = (operator or error).exceptions[0]
     return error
+
+
+def _is_for_operators(error: Exception) -> bool:
+    """Whether a setting has to be changed before it can work."""
+    from knowledge.errors import EmbedderError
+
+    return isinstance(error, OperatorError | EmbedderError)
 
 
 def _complain(error: Exception) -> None:

@@ -12,7 +12,7 @@ from bot.dialogue.intents import Intent
 from bot.dialogue.language import detect, shown
 from bot.dialogue.phrases import Phrase, Phrases
 from bot.dialogue.questions import Finding, Questions
-from bot.dialogue.rules import consent, ticket_numbers, without_ticket_numbers
+from bot.dialogue.rules import consent, ticket_numbers, without_command, without_ticket_numbers
 from bot.dialogue.settings import DialogueSettings
 from bot.dialogue.text import bare, excerpt, searchable
 from bot.dialogue.understanding import WISHES, Reading, Understanding
@@ -380,8 +380,8 @@ class Dialogue:
         """What the customer asked last, in their words."""
         if moment.turn.state.question:
             return moment.turn.state.question
-        said = [entry.text for entry in moment.turn.history if isinstance(entry, CustomerSaid)]
-        return said[-1] if said else ""
+        said = [without_command(entry.text) for entry in moment.turn.history if isinstance(entry, CustomerSaid)]
+        return next((words for words in reversed(said) if words), "")
 
 
 def _after(preface: str, show: SnapshotSink) -> SnapshotSink:

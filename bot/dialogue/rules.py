@@ -26,6 +26,12 @@ def command_of(message: IncomingMessage) -> tuple[str, str] | None:
     return None
 
 
+def without_command(text: str) -> str:
+    """What history remembers of a message, without the slash and the name it may begin with."""
+    match = _SLASH.fullmatch(unicodedata.normalize("NFKC", text).strip())
+    return (match[2] or "").strip() if match else text
+
+
 _RESETS = frozenset({"重新开始", "重新来", "重新来过", "从头开始", "reset", "start over"})
 
 

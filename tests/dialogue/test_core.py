@@ -317,6 +317,17 @@ async def test_a_pressed_button_acts_on_the_last_question(ann: Customer, button:
     assert outcome(result) is outcome_ and "老板" in opened_tickets(result)[0].subject
 
 
+async def test_a_person_after_a_command_is_told_what_it_was_about_without_the_slash(world: World) -> None:
+    ann = world.customer()
+    await ann.say("/ticket 杯子到的时候是碎的")
+    (ticket,) = opened_tickets(await ann.say("转人工"))
+    assert "杯子" in ticket.subject and "/" not in ticket.subject
+    ben = world.customer("web:ben")
+    await ben.say("/help")
+    (other,) = opened_tickets(await ben.say("转人工"))
+    assert "/" not in other.subject
+
+
 async def test_a_ticket_is_told_to_its_owner_in_words(ann: Customer, world: World) -> None:
     (ticket,) = opened_tickets(await ann.say("/ticket 杯子碎了"))
     fresh = said(await ann.say(f"{ticket.number.lower()} 怎么样了"))

@@ -157,3 +157,16 @@ def test_a_terminal_sees_a_bar(kefu: Kefu, write: Write, monkeypatch: pytest.Mon
     rows = "".join(f"question {n},answer\n" for n in range(40))
     assert kefu("sync", str(write("faq.csv", "question,answer\n" + rows))).status == 0
     assert kefu("list").out == "default: 40 documents, 40 passages\n"
+
+
+def test_an_embedder_that_is_not_there_has_to_be_changed_in_the_settings(
+    tmp_path: Path, faq: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KEFU_KNOWLEDGE__URI", str(tmp_path / "index"))
+    monkeypatch.setenv("KEFU_KNOWLEDGE__EMBEDDER", "./no-such-model")
+    with pytest.raises(SystemExit) as left:
+        main(["knowledge", "sync", str(faq)])
+    printed = capsys.readouterr().err
+    assert left.value.code == 2
+    assert printed.startswith("kefu: ") and "no-such-model" in printed and printed.count("\n") == 1
