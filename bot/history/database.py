@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -157,7 +158,9 @@ class Database:
     def __init__(self, url: str, *, metrics: Metrics) -> None:
         self._url = url
         self._metrics = metrics
-        self._queue: asyncio.Queue[_Job[Any] | None] = asyncio.Queue()  # None: nothing more will come
+        # (deadline, number, job), the most pressing first, then as they came; no job: nothing more will come.
+        self._queue: asyncio.PriorityQueue[tuple[float, int, _Job[Any] | None]] = asyncio.PriorityQueue()
+        self._numbers = itertools.count()
         self._writer_thread = ThreadPoolExecutor(1, thread_name_prefix="kefu-writer")
         self._reader_threads = ThreadPoolExecutor(READERS, thread_name_prefix="kefu-reader")
         self._engine: Engine | None = None
@@ -175,7 +178,7 @@ class Database:
         assert self._task is not None
         assert self._engine is not None
         assert self._readers is not None
-        self._queue.put_nowait(None)
+        self._put(float("inf"), None)
         with suppress(TimeoutError):
             await asyncio.wait_for(self._task, CLOSE_SECONDS)
         self._refuse_waiting(StoreUnavailable("the database is closed"))
@@ -191,7 +194,8 @@ class Database:
         return self._failing_since is None
 
     async def write(self, work: Work[T], *, patience: float = float("inf")) -> T:
-        """Runs the work in a transaction and returns its result after the commit.
+        """Runs the work in a transaction and returns its result after the commit. Who has less patience goes first:
+        in a burst, platforms are acknowledged before turns begin.
 
         Cancelling the caller does not undo the work: once begun, it is committed.
 
@@ -201,7 +205,7 @@ class Database:
         loop = asyncio.get_running_loop()
         job = _Job(work, loop.create_future(), time.monotonic() + patience)
         job.done.add_done_callback(_look_at_error)
-        self._queue.put_nowait(job)
+        self._put(job.deadline, job)
         try:
             async with asyncio.timeout(None if patience == float("inf") else patience):
                 return await asyncio.shield(job.done)
@@ -228,8 +232,11 @@ class Database:
                 raise StoreUnavailable(f"the database can not be read: {error.orig}") from error
             raise
 
+    def _put(self, deadline: float, job: _Job[Any] | None) -> None:
+        self._queue.put_nowait((deadline, next(self._numbers), job))
+
     async def _write_batches(self) -> None:
-        while (first := await self._queue.get()) is not None:
+        while (first := (await self._queue.get())[-1]) is not None:
             jobs, last = self._drain([first])
             while jobs:
                 jobs = await self._try(jobs)
@@ -239,7 +246,7 @@ class Database:
     def _drain(self, jobs: list[_Job[Any]]) -> tuple[list[_Job[Any]], bool]:
         """The jobs and those that queue behind them, up to a batch; and whether the end of the queue was met."""
         while len(jobs) < BATCH and not self._queue.empty():
-            job = self._queue.get_nowait()
+            _, _, job = self._queue.get_nowait()
             if job is None:
                 return jobs, True
             jobs.append(job)
@@ -320,7 +327,7 @@ class Database:
 
     def _refuse_waiting(self, error: Exception) -> None:
         while not self._queue.empty():
-            job = self._queue.get_nowait()
+            _, _, job = self._queue.get_nowait()
             if job is not None and not job.done.done():
                 job.done.set_exception(error)
 

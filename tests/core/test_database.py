@@ -95,6 +95,29 @@ async def test_every_file_is_a_synchronous_write_ahead_log(database: Database) -
     assert await database.write(pragmas) == ["wal", 2, 1]
 
 
+async def test_who_has_less_patience_goes_first(database: Database) -> None:
+    order: list[str] = []
+
+    def note(name: str, *, slow: bool = False) -> object:
+        def work(connection: Connection) -> None:
+            if slow:
+                time.sleep(0.1)
+            order.append(name)
+
+        return work
+
+    running = asyncio.create_task(database.write(note("running", slow=True)))
+    await asyncio.sleep(0.03)
+    waiting = [
+        database.write(note("patient 1")),
+        database.write(note("patient 2")),
+        database.write(note("pressing"), patience=5.0),
+        database.write(note("most pressing"), patience=2.0),
+    ]
+    await asyncio.gather(running, *waiting)
+    assert order == ["running", "most pressing", "pressing", "patient 1", "patient 2"]
+
+
 async def test_readers_can_not_write(database: Database) -> None:
     with pytest.raises(Exception, match="readonly"):
         await database.read(add(1))
