@@ -1,6 +1,8 @@
 """`make bench`: what a turn costs, how many a second, how much memory, how soon ready; each beside its target.
 
-Every figure comes from a process of its own, one after the other: nothing else should run on the machine.
+Every figure comes from a process of its own, one after the other: nothing else should run on the machine. Rented
+machines slow down for minutes when their neighbours work, so every row says how fast a fixed piece of work ran on both
+sides of it, against the fastest of the whole run.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from tests.bench.corpus import write_passages
@@ -40,15 +43,34 @@ def main() -> None:
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {PASSAGES:,} passages")
     for embedder in (E5, USE):
         _prepare(embedder)
+    fixed = [_fixed_work()]
     for title, embedder, mode, target in ROWS:
         command = [sys.executable, "-m", "tests.bench.turns", embedder, str(FOLDER), mode]
+        before = _fixed_work()
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         if result.returncode:
             sys.exit(f"{title}: {result.stderr.strip()}")
         figures = json.loads(result.stdout.splitlines()[-1])
-        print(f"{title:56} {_said(figures):44} target {target}", flush=True)
+        fixed.append((before + _fixed_work()) / 2)
+        speed = f"machine at {min(fixed) / fixed[-1]:.0%}"
+        print(f"{title:56} {_said(figures):44} {speed:16} target {target}", flush=True)
     seconds = min(_time_to_ready() for _ in range(STARTS))
-    print(f"{'from start to ready, best of ' + str(STARTS):56} {seconds:.2f} s{'':37} target ≤ 3 s")
+    print(f"{'from start to ready, best of ' + str(STARTS):56} {seconds:.2f} s{'':54} target ≤ 3 s")
+
+
+def _fixed_work() -> float:
+    """Seconds of the same computing, now: what the interpreter does, on every core."""
+    started = time.perf_counter()
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(_count, [4_000_000] * (os.cpu_count() or 1)))
+    return time.perf_counter() - started
+
+
+def _count(times: int) -> int:
+    total = 0
+    for number in range(times):
+        total += number & 7
+    return total
 
 
 def _said(figures: dict[str, float]) -> str:
