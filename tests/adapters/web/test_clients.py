@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 
 from tests.adapters.web.doubles import SESSION, Site, all_events, answer, conversation
 
@@ -43,8 +44,9 @@ async def test_a_client_that_stops_reading_is_disconnected(quick_site: Site) -> 
     )
     await quick_site.core.wait_for_messages(1)
     async with asyncio.timeout(10):
+        grown = itertools.count()  # each snapshot is another: one alone may just fit into the kernel's buffers
         while quick_site.channel.health().detail != "0 open streams":
-            await quick_site.core.show(conversation(), "x" * 4_000_000)
+            await quick_site.core.show(conversation(), f"{next(grown)} {'x' * 4_000_000}")
             await asyncio.sleep(0.05)
     writer.close()
     reader.feed_eof()
