@@ -218,6 +218,16 @@ class Channel(Protocol):
         """Closes connections. Called after `run` was cancelled."""
 
 
+class Unpaced:
+    """The slots of a channel whose platform sets no rate."""
+
+    def take_slot(self, conversation: ConversationRef) -> bool:
+        return True
+
+    async def wait_for_slot(self, conversation: ConversationRef) -> None:
+        return
+
+
 class HttpChannel(Channel, Protocol):
     """A channel that is (also) fed through the product's own HTTP server."""
 

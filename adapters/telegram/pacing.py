@@ -80,11 +80,10 @@ class Pacer:
         """Whether a final message may leave to this chat at once; if so, its place is taken."""
         now = self._clock.monotonic()
         bucket = self._bucket(chat, group, now)
-        if max(bucket.delay(now), self._overall.delay(now)) > 0:
-            return False
-        bucket.take()
-        self._overall.take()
-        return True
+        free = max(bucket.delay(now), self._overall.delay(now)) <= 0
+        if free:
+            self._take(bucket)
+        return free
 
     async def wait_for_slot(self, chat: str, *, group: bool) -> None:
         """Waits until a final message may leave to this chat, and takes its place.
@@ -97,8 +96,7 @@ class Pacer:
         delay = max(for_chat, for_all)
         if for_chat > self._chat_patience or for_all > self._overall_patience:
             raise NotSent("this chat has to wait for its turn", retry_after=delay)
-        bucket.take()
-        self._overall.take()
+        self._take(bucket)
         if delay > 0:
             await self._sleep(delay)
 
@@ -117,6 +115,10 @@ class Pacer:
         """Telegram asked for silence in this chat."""
         now = self._clock.monotonic()
         self._bucket(chat, group, now).park(now + seconds)
+
+    def _take(self, bucket: _Bucket) -> None:
+        bucket.take()
+        self._overall.take()
 
     def _bucket(self, chat: str, group: bool, now: float) -> _Bucket:
         bucket = self._chats.get(chat)

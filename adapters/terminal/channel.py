@@ -12,7 +12,7 @@ from adapters.rendering.safe_text import clean
 from adapters.terminal import view
 from bot.errors import KefuError, NotSent
 from bot.messages import ConversationRef, Feedback, IncomingMessage, MessageKind, ReceiptStatus, Reply, Sender
-from bot.ports import ChannelHealth, Clock, Intake, Part, SnapshotSink
+from bot.ports import ChannelHealth, Clock, Intake, Part, SnapshotSink, Unpaced
 
 PLATFORM = "terminal"
 ANSWER_SECONDS = 150.0
@@ -29,7 +29,7 @@ class NoAnswer(KefuError):
     """The core took the message and gave no reply to it."""
 
 
-class TerminalChannel:
+class TerminalChannel(Unpaced):
     """Implements `bot.ports.Channel` for people and programs in this process.
 
     Only conversations in which somebody waits or sits (`present`) are delivered to; the core keeps the other
@@ -132,12 +132,6 @@ class TerminalChannel:
 
     def render(self, reply: Reply) -> tuple[Part, ...]:
         return (Part(text=view.whole(reply)),)
-
-    def take_slot(self, conversation: ConversationRef) -> bool:
-        return True
-
-    async def wait_for_slot(self, conversation: ConversationRef) -> None:
-        return
 
     async def send(
         self,

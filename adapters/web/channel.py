@@ -16,13 +16,13 @@ from adapters.web.sessions import SessionRoutes
 from adapters.web.settings import ChannelSettings
 from adapters.web.streams import Delivery, Snapshot, Switchboard
 from bot.messages import ConversationRef, Reply
-from bot.ports import ChannelHealth, Intake, Part, Surroundings
+from bot.ports import ChannelHealth, Intake, Part, Surroundings, Unpaced
 
 _SHOW_INTERVAL = 0.08
 """Seconds; about as often as growing text looks smooth. Clients that can not follow skip snapshots."""
 
 
-class WebChannel:
+class WebChannel(Unpaced):
     """Implements `bot.ports.HttpChannel`."""
 
     def __init__(
@@ -85,12 +85,6 @@ class WebChannel:
     def render(self, reply: Reply) -> tuple[Part, ...]:
         """One part always: the page renders Markdown itself and has no limit of length."""
         return (Part(text=reply.text),)
-
-    def take_slot(self, conversation: ConversationRef) -> bool:
-        return True
-
-    async def wait_for_slot(self, conversation: ConversationRef) -> None:
-        return
 
     async def send(
         self,

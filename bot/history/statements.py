@@ -9,7 +9,8 @@ the driver's cursor. On any other database the statement runs as SQLAlchemy runs
 from __future__ import annotations
 
 from collections import namedtuple
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, Dialect, Insert, Select, Table, Update, bindparam, insert
@@ -78,8 +79,8 @@ class _Prepared:
         assert compiled.positiontup is not None
         assert not compiled.post_compile_params, "a list of values has no fixed text"
         self._text = compiled.string
-        self._written = compiled.params
-        """The values that stand in the statement itself; None for one that is given."""
+        # The values that stand in the statement itself. One that has to be given and is not is a KeyError, not NULL.
+        self._written = {name: bind.value for name, bind in compiled.binds.items() if not bind.required}
         self._takes = tuple(compiled.positiontup)
         self._binds = _converters([compiled.binds[name].type.dialect_impl(dialect) for name in self._takes], dialect)
         gives = list(getattr(statement, "exported_columns", ()))
@@ -93,23 +94,24 @@ class _Prepared:
         ]
 
     def fetch(self, connection: Connection, values: Values) -> Sequence[Any]:
-        cursor = connection.connection.cursor()
-        try:
+        with self._cursor(connection) as cursor:
             cursor.execute(self._text, self._given(values))
             rows = cursor.fetchall()
-        except connection.dialect.loaded_dbapi.Error as error:
-            raise DBAPIError(self._text, None, error) from error
-        finally:
-            cursor.close()
         return [self._row_of(self._read(row)) for row in rows]
 
     def run(self, connection: Connection, values: Values | Sequence[Values]) -> None:
-        cursor = connection.connection.cursor()
-        try:
+        with self._cursor(connection) as cursor:
             if isinstance(values, dict):
                 cursor.execute(self._text, self._given(values))
             else:
                 cursor.executemany(self._text, [self._given(row) for row in values])
+
+    @contextmanager
+    def _cursor(self, connection: Connection) -> Iterator[Any]:
+        """:raises DBAPIError: what the driver raises, as SQLAlchemy's own executions do."""
+        cursor = connection.connection.cursor()
+        try:
+            yield cursor
         except connection.dialect.loaded_dbapi.Error as error:
             raise DBAPIError(self._text, None, error) from error
         finally:

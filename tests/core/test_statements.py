@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, bindparam, func, select, update
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, StatementError
 
 from bot.history.database import create_sync_engine, is_passing
 from bot.history.statements import Statement, insert_into
@@ -74,6 +74,13 @@ def test_what_the_database_refuses_is_an_error_of_sqlalchemys(connection: Connec
         MEET.run(connection, person(1))
     assert not is_passing(refused.value)
     assert "小林" not in str(refused.value)
+
+
+def test_a_value_that_is_not_given_is_an_error_and_not_null(connection: Connection) -> None:
+    MEET.run(connection, person(1))
+    with pytest.raises((KeyError, StatementError), match="name"):
+        RENAME.run(connection, {"who": "m:1"})
+    assert FIND.first(connection, {"who": "m:1"}).name == "小林"
 
 
 def test_a_naive_time_is_refused(connection: Connection) -> None:

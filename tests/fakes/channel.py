@@ -10,7 +10,7 @@ from typing import Literal
 
 from bot.errors import DestinationGone, NotSent, PerhapsSent, Undeliverable
 from bot.messages import ConversationRef, Reply
-from bot.ports import ChannelHealth, Intake, Part
+from bot.ports import ChannelHealth, Intake, Part, Unpaced
 
 Mishap = Literal["refused", "lost", "lost after", "hang", "hang after", "gone", "undeliverable", "defect"]
 """What becomes of a send: surely not sent; nobody can tell (and it was not, or it was); no answer; nobody there; never
@@ -29,7 +29,7 @@ class Message:
     """0 for a placeholder that has no final text yet."""
 
 
-class MemoryChannel:
+class MemoryChannel(Unpaced):
     """A platform in memory: `messages` is what stands there, `mishaps` is what goes wrong next, in order."""
 
     def __init__(
@@ -89,12 +89,6 @@ class MemoryChannel:
 
     def render(self, reply: Reply) -> tuple[Part, ...]:
         return (Part(text=reply.text),)
-
-    def take_slot(self, conversation: ConversationRef) -> bool:
-        return True
-
-    async def wait_for_slot(self, conversation: ConversationRef) -> None:
-        return
 
     async def send(
         self, conversation: ConversationRef, part: Part, *, replaces: str | None, delivery_id: int, reply: Reply
