@@ -75,7 +75,7 @@ def backup(operator: Operator, file: Path) -> None:
             connection.cursor().execute("VACUUM INTO ?", (str(file),))
         finally:
             connection.close()
-    except Exception as error:
+    except Exception as error:  # the driver, the disk or the path: whatever it was, no half a copy stays
         file.unlink(missing_ok=True)
         reason = error.orig if isinstance(error, DBAPIError) else error
         raise OperatorError(f"{file} could not be written: {reason}") from error

@@ -121,7 +121,7 @@ def _backup(engine: Engine, path: Path, revision: str) -> Path:
     connection = engine.raw_connection()
     try:
         connection.cursor().execute("VACUUM INTO ?", (str(copy),))
-    except Exception as error:
+    except Exception as error:  # the driver, the disk or the path: whatever it was, nothing is upgraded without a copy
         raise OperatorError(f"the copy before the upgrade failed, nothing was changed: {error}") from error
     finally:
         connection.close()

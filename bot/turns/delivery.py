@@ -84,7 +84,7 @@ class Outbox:
         self._sending.add(delivery.conversation_id)
         try:
             await self._send_parts(delivery)
-        except Exception:
+        except Exception:  # whatever it was, the send may have been under way: the outbox takes it up
             self._interrupted.add(delivery.conversation_id)
             raise
         finally:
