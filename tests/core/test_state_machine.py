@@ -158,7 +158,7 @@ def test_the_core_keeps_its_promises() -> None:
 
 
 def test_a_turn_that_fails_while_the_process_ends_does_not_go_on_for_ever() -> None:
-    """Found by the long form: the turn's TaskGroup forgot the cancellation over the failure, and closing never ended."""
+    """Found by the long form: the turn's TaskGroup forgot the cancellation over the failure; closing never ended."""
     machine = CoreMachine()
     machine.deliver(count=1, person=0, place=0, shuffled=False, words="ticket")
     machine.wait(seconds=1.0)
