@@ -73,7 +73,7 @@ class App:
         redactor = Redactor(enabled=settings.privacy.redact)
         notices = OperatorNotices(_addresses(settings, self.channels), phrases, redactor)
         self._answering = Answering(
-            settings, says, phrases=phrases, tickets=self.desk, clock=clock, data=data_folder(settings)
+            settings, says, phrases=phrases, tickets=self.desk, metrics=metrics, clock=clock, data=data_folder(settings)
         )
         endings = Endings(phrases, says, self.desk, clock)
         self._outbox = Outbox(database, self.channels, notices=notices, metrics=metrics, clock=clock)

@@ -7,6 +7,7 @@ Written against vLLM 0.32 and 0.33. The engine runs in processes of its own; thi
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import functools
 import itertools
 import os
@@ -27,7 +28,7 @@ from bot.telemetry import get_logger
 PROCESSES_FILE = "engine-processes.json"
 """In the data folder: what the engine has started, for the start after a crash."""
 
-SLACK = 1.5
+OVERLENGTH = 1.5
 """A model may write so many times `max_answer_chars`: what is too long is cut at a sentence's end, which reads better
 than a sentence that the grammar ended in its middle."""
 _LEAST_ROOM = 512
@@ -76,6 +77,26 @@ class VllmSettings:
             "trust_remote_code": False,
             **self.engine_args,
         }
+
+
+FROM_MODEL_SECTION = tuple(field.name for field in dataclasses.fields(VllmSettings) if field.name != "history_tokens")
+"""What the section `model` has under the same name."""
+
+
+def missing_weights(name: str) -> str | None:
+    """What is wrong with a local path to a model, for the operator; None for a name that a hub may know."""
+    path = Path(name)
+    if not name.startswith((".", "/", "~")) and not path.exists():
+        return None
+    if not path.exists():
+        return f"model.name: there is nothing at {name}"
+    if path.is_file():
+        return None if path.suffix == ".gguf" else f"model.name: {name} is neither a folder nor a .gguf file"
+    if not (path / "config.json").is_file():
+        return f"model.name: {name} holds no model: config.json is missing"
+    if not any(path.glob("*.safetensors")):
+        return f"model.name: {name} holds no weights: no .safetensors file (others are not loaded: they can hold code)"
+    return None
 
 
 async def load(settings: VllmSettings, data: Path) -> VllmModel:
@@ -151,7 +172,7 @@ class VllmModel:
             list(chat.messages), tools=list(chat.tools) or None, add_generation_prompt=True, tokenize=False
         )
         tokens = self._tokenizer(text, add_special_tokens=False)["input_ids"]
-        most = min(round(prompt.max_answer_chars * SLACK), self._settings.max_tokens - 40)
+        most = min(round(prompt.max_answer_chars * OVERLENGTH), self._settings.max_tokens - 40)
         return Rendered(tokens=tokens, grammar=output_grammar(prompt.functions, max_chars=max(most, 16)))
 
     async def stream(self, rendered: Rendered) -> AsyncGenerator[Piece, None]:
