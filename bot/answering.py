@@ -153,7 +153,10 @@ def make_engine(settings: Settings, *, data: Path, metrics: Metrics, clock: Cloc
     first = _vllm(settings, data=data, metrics=metrics, clock=clock)
     if not model.fallback:
         return first
-    return FallbackEngine(first, ExtractiveEngine(), clock=clock, timeout_seconds=model.timeout_seconds)
+    # No rest: it knows itself when it does not answer, and one that is merely full answers the next customer.
+    return FallbackEngine(
+        first, ExtractiveEngine(), clock=clock, timeout_seconds=model.timeout_seconds, rest_seconds=0.0
+    )
 
 
 def _vllm(settings: Settings, *, data: Path, metrics: Metrics, clock: Clock) -> Engine:
