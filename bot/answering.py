@@ -20,6 +20,7 @@ from bot.engine import vllm_model
 from bot.engine.extractive import ExtractiveEngine
 from bot.engine.fallback import FallbackEngine
 from bot.engine.vllm import Patience, VllmEngine
+from bot.engine.vllm_settings import FROM_MODEL_SECTION, VllmSettings, missing_weights
 from bot.errors import OperatorError
 from bot.messages import Turn, TurnResult
 from bot.ports import Clock, Engine, SnapshotSink, Tickets
@@ -163,10 +164,10 @@ def _vllm(settings: Settings, *, data: Path, metrics: Metrics, clock: Clock) -> 
     model = settings.model
     if importlib.util.find_spec("vllm") is None:
         raise OperatorError('model.backend is "vllm", and vllm is not installed: pip install "kefu[vllm]"')
-    if (problem := vllm_model.missing_weights(model.name)) is not None:
+    if (problem := missing_weights(model.name)) is not None:
         raise OperatorError(problem)
-    wanted = vllm_model.VllmSettings(
-        **{name: getattr(model, name) for name in vllm_model.FROM_MODEL_SECTION},
+    wanted = VllmSettings(
+        **{name: getattr(model, name) for name in FROM_MODEL_SECTION},
         history_tokens=settings.dialogue.history_tokens,
     )
     return VllmEngine(
