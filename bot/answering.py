@@ -11,14 +11,16 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from bot.dialogue.core import Dialogue
+from bot.dialogue.functions.registry import Functions
 from bot.dialogue.intents import SHIPPED
 from bot.dialogue.phrases import Phrases
 from bot.dialogue.settings import DialogueSettings
+from bot.dialogue.ticketing import Ticketing
 from bot.dialogue.understanding import Understanding
 from bot.engine.extractive import ExtractiveEngine
 from bot.errors import OperatorError
 from bot.messages import Turn, TurnResult
-from bot.ports import Clock, Engine, SnapshotSink, Tickets
+from bot.ports import Clock, Engine, SnapshotSink
 from bot.retrieval import Retrieval
 from bot.server.ports import PartHealth
 from bot.settings import Settings
@@ -45,14 +47,16 @@ class Answering:
         dialogue_settings: DialogueSettings,
         *,
         phrases: Phrases,
-        tickets: Tickets,
+        ticketing: Ticketing,
+        functions: Functions,
         clock: Clock,
         data: Path,
     ) -> None:
         self._settings = settings
         self._dialogue_settings = dialogue_settings
         self._phrases = phrases
-        self._tickets = tickets
+        self._ticketing = ticketing
+        self._functions = functions
         self._clock = clock
         self._data = data
         self._engine: Engine | None = None
@@ -102,7 +106,8 @@ class Answering:
         self._dialogue = Dialogue(
             knowledge=retrieval,
             engine=engine,
-            tickets=self._tickets,
+            ticketing=self._ticketing,
+            functions=self._functions,
             understanding=understanding,
             phrases=self._phrases,
             settings=self._dialogue_settings,

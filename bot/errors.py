@@ -8,6 +8,8 @@ KefuError
  ├── StoreUnavailable             the database can not commit now (locked, full, failing disk)
  ├── TurnError                    ends a turn; becomes a sentence for the customer in Dialogue and nowhere else
  │    ├── KnowledgeUnavailable
+ │    ├── FunctionFailed          a function gave no result in time, or none that can be used
+ │    │    └── Unconfirmed        nobody knows whether it did what it was called for
  │    └── EngineError
  │         ├── EngineUnavailable  down, starting, or refusing more work
  │         ├── EngineTimeout      no output within the limit
@@ -55,6 +57,14 @@ class TurnError(KefuError):
 
 class KnowledgeUnavailable(TurnError):
     """The index can not be searched now."""
+
+
+class FunctionFailed(TurnError):
+    """A function gave no result in time, or none that can be used."""
+
+
+class Unconfirmed(FunctionFailed):
+    """A function that changes something was begun, and nobody knows what became of it."""
 
 
 class EngineError(TurnError):

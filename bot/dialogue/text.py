@@ -24,6 +24,14 @@ def clean(text: str) -> str:
     return "\n".join(line for line in (_BLANKS.sub(" ", line).strip() for line in text.split("\n")) if line)
 
 
+_MARKUP = re.compile(r"[\\`*_~\[\]<>]")
+
+
+def literal(text: str) -> str:
+    """Plain words as Markdown that reads like them: what a model or a customer chose does not become markup."""
+    return _MARKUP.sub(r"\\\g<0>", text)
+
+
 # A dozen rules look at one message, and several at one passage: what they have in common is worked out once.
 _once = lru_cache(maxsize=256)
 
