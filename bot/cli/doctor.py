@@ -81,6 +81,8 @@ async def _look_at_parts(settings: Settings, channels: Mapping[str, Check]) -> l
         # Nothing to load or to reach: it words its answers in the knowledge's own sentences.
         Finding(name="engine", ok=True, detail=f"{settings.model.backend}, without a model"),
     ]
+    if settings.functions.modules:
+        found.append(await _look("functions", lambda: asyncio.to_thread(_functions, settings), LIMIT_SECONDS))
     # Side by side: one platform that does not answer keeps nobody waiting twice.
     return found + list(await asyncio.gather(*(_look(name, check, LIMIT_SECONDS) for name, check in channels.items())))
 
@@ -153,6 +155,12 @@ async def _index(settings: Settings) -> str:
         except IndexMissingError:
             return f"{wanted.uri} is empty: the first start brings a sample; `kefu knowledge sync` brings your own"
     return f"{wanted.uri}: {passages} passages, embedder {wanted.embedder}"
+
+
+def _functions(settings: Settings) -> str:
+    from bot.dialogue.functions.discovery import find_functions
+
+    return ", ".join(function.name for function in find_functions(settings.functions.modules))
 
 
 def _channel_checks(settings: Settings) -> dict[str, Check]:

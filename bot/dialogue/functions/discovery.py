@@ -12,6 +12,7 @@ from typing import Any
 
 from bot.dialogue import functions
 from bot.dialogue.functions.base import Function
+from bot.dialogue.ticketing import CREATE_TICKET, HAND_TO_PERSON, TICKET_STATUS
 from bot.errors import OperatorError, SettingsError
 
 DECLARATION = "FUNCTIONS"
@@ -23,12 +24,18 @@ def find_functions(modules: Sequence[str]) -> tuple[Function[Any], ...]:
 
     Imports them, which reads files: not for the event loop.
 
-    :raises SettingsError: a module of the operator's can not be imported, or declares no functions; one line.
+    :raises SettingsError: a module of the operator's can not be imported, declares no functions, or one whose name is
+        taken; one line.
     """
     ours = sorted(f"{functions.__name__}.{found.name}" for found in pkgutil.iter_modules(functions.__path__))
     found = [function for name in ours for function in getattr(importlib.import_module(name), DECLARATION, ())]
     for name in modules:
         found.extend(_declared(name, _imported(name)))
+    taken = {CREATE_TICKET, TICKET_STATUS, HAND_TO_PERSON}
+    for function in found:
+        if function.name in taken:
+            raise SettingsError(f"functions.modules: there are two functions with the name {function.name}")
+        taken.add(function.name)
     return tuple(found)
 
 

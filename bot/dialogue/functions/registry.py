@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from bot.dialogue.functions.base import Arguments, Caller, Function, Result
 from bot.dialogue.text import clean, cut
-from bot.errors import BadOutput, FunctionFailed, SettingsError, StoreUnavailable, Unconfirmed
+from bot.errors import BadOutput, FunctionFailed, StoreUnavailable, Unconfirmed
 from bot.messages import FunctionCall, FunctionSpec, Language, PendingCall, Turn
 from bot.ports import CallLog, CallRecord, Clock
 from bot.telemetry import get_logger
@@ -39,14 +39,10 @@ class Functions:
     """Every function of the house. Holds nothing of any conversation."""
 
     def __init__(self, functions: Iterable[Function[Any]], *, log: CallLog, clock: Clock) -> None:
-        """
-        :raises SettingsError: two functions have one name.
-        """
+        """Of two functions with one name the first counts; `find_functions` finds no two."""
         self._functions: dict[str, Function[Any]] = {}
         for function in functions:
-            if function.name in self._functions:
-                raise SettingsError(f"functions.modules: there are two functions with the name {function.name}")
-            self._functions[function.name] = function
+            self._functions.setdefault(function.name, function)
         self._log = log
         self._clock = clock
         # Kept: making the schemas took a third of a turn's computing.
