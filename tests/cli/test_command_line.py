@@ -74,6 +74,16 @@ def test_the_configuration_is_named_before_or_after_the_command(kefu: Kefu, tmp_
     assert called.err == 'kefu: a.toml:1: there is no section htp; did you mean "http"?\n'
 
 
+def test_functions_that_can_not_be_imported_stop_the_start_in_one_line(
+    kefu: Kefu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEFU_FUNCTIONS__MODULES", '["acme_functions.orders"]')
+    called = kefu("chat", "--once", "hi")
+    line = "functions.modules: acme_functions.orders can not be imported: No module named 'acme_functions'"
+    assert (called.status, called.out, called.err) == (2, "", f"kefu: {line}\n")
+    assert not (tmp_path / "data").exists()
+
+
 def test_a_command_that_does_not_exist_is_a_usage_error(kefu: Kefu) -> None:
     assert kefu("dance").status == 2
 

@@ -130,6 +130,28 @@ def test_a_part_that_fails_in_a_new_way_is_a_finding_without_its_words(kefu: Kef
     assert of(kefu("doctor", "--json"))["index"] == (False, "fails with RuntimeError")
 
 
+@pytest.mark.parametrize(
+    ("module", "found"),
+    [
+        pytest.param("tests.functions.acme_functions.orders", (True, "order_status, cancel_order"), id="there"),
+        pytest.param(
+            "acme_functions_not_there",
+            (
+                False,
+                "functions.modules: acme_functions_not_there can not be imported: "
+                "No module named 'acme_functions_not_there'",
+            ),
+            id="missing",
+        ),
+    ],
+)
+def test_an_operators_functions_are_named(
+    kefu: Kefu, monkeypatch: pytest.MonkeyPatch, module: str, found: tuple[bool, str]
+) -> None:
+    monkeypatch.setenv("KEFU_FUNCTIONS__MODULES", f'["{module}"]')
+    assert of(kefu("doctor", "--json"))["functions"] == found
+
+
 def test_an_engine_of_a_later_version_is_named(kefu: Kefu, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KEFU_MODEL__BACKEND", "vllm")
     assert of(kefu("doctor", "--json"))["configuration"][0] is False

@@ -21,7 +21,7 @@ from bot.dialogue.functions.tickets import CreateSupportTicket, HandToPerson, ti
 from bot.dialogue.phrases import Phrases
 from bot.dialogue.settings import DialogueSettings
 from bot.dialogue.ticketing import Ticketing
-from bot.errors import BadOutput, FunctionFailed, OperatorError, SettingsError, StoreUnavailable
+from bot.errors import BadOutput, FunctionFailed, OperatorError, SettingsError, StoreUnavailable, Unconfirmed
 from bot.messages import FunctionCall
 from tests.dialogue.people import CallsInMemory, Customer, StandingClock, TicketsInMemory
 from tests.dialogue.shop import Nothing, Order, Shop
@@ -195,6 +195,19 @@ async def test_our_own_database_failing_is_no_failure_of_the_function() -> None:
 
     with pytest.raises(StoreUnavailable):
         await told(look_up_of(run))
+
+
+async def test_one_call_is_made_once_however_often_it_is_carried_out() -> None:
+    shop, customer = Shop(), ann()
+    functions, turn = registry(*shop.functions()), customer.turn(customer.message("好的"))
+    call = functions.parse(FunctionCall(name="cancel_order", arguments={"order_no": "1001"}), EVERYBODY)
+    pending = functions.pending(call, turn, "zh")
+    assert await functions.recall(pending) is None
+    shop.mishap = 0.05
+    both = await asyncio.gather(*(functions.carry_out(pending, turn, "zh") for _ in range(2)), return_exceptions=True)
+    assert isinstance(both[0], Result) and isinstance(both[1], Unconfirmed)
+    assert await functions.carry_out(pending, turn, "zh") == both[0] == await functions.recall(pending)
+    assert len(shop.cancelled) == 1
 
 
 # -- What has to be declared --
