@@ -18,6 +18,7 @@ from sqlalchemy import Connection, text
 
 from bot import lock
 from bot.answering import Answering, dialogue_settings
+from bot.cancellation import is_cancelled
 from bot.clock import SystemClock
 from bot.dialogue.endings import Endings
 from bot.dialogue.functions.base import Function
@@ -94,6 +95,7 @@ class App:
             functions=Functions(
                 (*ticket_functions(ticketing), *functions), log=StoredCalls(database, clock), clock=clock
             ),
+            metrics=metrics,
             clock=clock,
             data=data_folder(settings),
         )
@@ -251,6 +253,8 @@ class App:
                 await channel.run(self.intake)
             except Exception:  # whatever it was, the other channels go on
                 log.exception("a channel's receiver died", platform=channel.platform)
+            if is_cancelled():
+                raise asyncio.CancelledError
             if self._clock.monotonic() - started > 2 * RESTART_SECONDS[-1]:
                 failures = 0
             await asyncio.sleep(RESTART_SECONDS[min(failures, len(RESTART_SECONDS) - 1)])

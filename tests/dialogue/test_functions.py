@@ -6,8 +6,9 @@ import asyncio
 import sys
 import types
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pytest
 import structlog
@@ -63,6 +64,31 @@ def test_a_model_is_told_of_every_function_in_its_language() -> None:
     assert issue["description"] == "The problem, in the customer's own words"
     assert english[0].parameters["additionalProperties"] is False
     assert english[0].parameters["required"] == ["issue"]
+
+
+class Delivery(Arguments):
+    day: Annotated[date, Words(zh="哪一天", en="Which day")]
+    format: Annotated[Literal["door", "shop"], Words(zh="送到哪里", en="Where to")]
+    notes: Annotated[
+        tuple[Annotated[str, Field(pattern="^[a-z ]+$", max_length=40)], ...], Words(zh="备注", en="Notes")
+    ] = ()
+
+
+def test_a_model_is_told_of_kinds_bounds_and_choices_and_the_rest_is_checked_afterwards() -> None:
+    function = Function(
+        name="move_delivery", description=Words(zh="改期", en="Moves it"), arguments=Delivery, run=slow, changes=False
+    )
+    [*_, spec] = registry(function).specs("en", EVERYBODY)
+    day, place, notes = (spec.parameters["properties"][name] for name in ("day", "format", "notes"))
+    assert day == {"type": "string", "description": "Which day"}
+    assert place == {"enum": ["door", "shop"], "type": "string", "description": "Where to"}
+    assert notes["items"] == {"maxLength": 40, "type": "string"}
+    good = {"day": "2026-07-03", "format": "door", "notes": ["ring twice"]}
+    call = registry(function).parse(FunctionCall(name="move_delivery", arguments=good), EVERYBODY)
+    assert call.arguments == Delivery(day=date(2026, 7, 3), format="door", notes=("ring twice",))
+    for bad in ({"day": "tomorrow"}, {"notes": ["RING"]}, {"notes": "ring"}):
+        with pytest.raises(BadOutput):
+            registry(function).parse(FunctionCall(name="move_delivery", arguments=good | bad), EVERYBODY)
 
 
 @pytest.mark.parametrize(

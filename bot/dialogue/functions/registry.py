@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -189,12 +189,23 @@ def _known(record: CallRecord) -> Result:
 
 
 def _spec(function: Function[Any], language: Language) -> FunctionSpec:
-    schema: dict[str, Any] = function.arguments.model_json_schema()
-    schema.pop("title", None)
+    schema = _without_checks(function.arguments.model_json_schema())
     schema.pop("description", None)
     for name, field in schema["properties"].items():
-        field.pop("title", None)
         meaning = function.meaning(name)
         assert meaning is not None  # Function saw to it
         field["description"] = meaning.say(language)
     return FunctionSpec(name=function.name, description=function.description.say(language), parameters=schema)
+
+
+def _without_checks(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema's kinds, bounds and choices. What an engine's grammar can not hold is left out: every call is checked
+    against the whole model when it is parsed."""
+    kept = {key: value for key, value in schema.items() if key not in ("title", "pattern", "format", "multipleOf")}
+    for group in kept.keys() & {"properties", "$defs"}:
+        kept[group] = {name: _without_checks(inner) for name, inner in kept[group].items()}
+    for choices in kept.keys() & {"anyOf", "oneOf", "allOf"}:
+        kept[choices] = [_without_checks(inner) for inner in kept[choices]]
+    if "items" in kept:
+        kept["items"] = _without_checks(kept["items"])
+    return kept
