@@ -143,12 +143,20 @@ async def test_a_yes_while_an_agent_has_the_conversation_goes_to_the_agent(world
 
 
 async def test_what_a_model_put_into_the_arguments_is_shown_as_plain_words(world: World, shop: Shop) -> None:
-    ann = caller(world, shop, order_no="**1001** [click](x) \u202e<b>")
+    ann = caller(world, shop, order_no="**1001** [click](x)  <b>")
     text = said(await ann.say(EN))
-    assert r"cancel order \*\*1001\*\* \[click\](x) \<b\>" in text and "\u202e" not in text
+    assert r"cancel order \*\*1001\*\* \[click\](x) \<b\>" in text
 
 
-@pytest.mark.parametrize("order_no", ["https://evil.example/pay", "1" * 400])
+@pytest.mark.parametrize(
+    "order_no",
+    [
+        pytest.param("https://evil.example/pay", id="a web address"),
+        pytest.param("1" * 400, id="an essay"),
+        pytest.param("1001\u202e2002", id="turned around"),
+        pytest.param("1001\U000e0031", id="with what nobody sees"),
+    ],
+)
 async def test_an_action_that_nobody_could_agree_to_is_not_offered(world: World, shop: Shop, order_no: str) -> None:
     ann = caller(world, shop, order_no=order_no)
     result = await ann.say(ZH)

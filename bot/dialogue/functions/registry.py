@@ -75,11 +75,14 @@ class Functions:
         """
         assert call.function.action is not None
         try:
-            action = " ".join(clean(call.function.action(call.arguments).say(language)).split())
+            words = call.function.action(call.arguments).say(language)
         except Exception as error:  # noqa: BLE001 - an author's words may fail in any way; nothing has happened yet
             raise self._failed(call.function.name, type(error).__name__) from None
-        # A model that was talked into the call may have put an address or an essay where a number belongs.
-        if not 0 < len(action) <= MAX_ACTION_CHARS or "://" in action:
+        action = " ".join(clean(words).split())
+        # A model that was talked into the call may have put an address or an essay where a number belongs, or
+        # characters that nobody sees.
+        hidden = "".join(action.split()) != "".join(words.split())
+        if hidden or not 0 < len(action) <= MAX_ACTION_CHARS or "://" in action:
             raise self._failed(call.function.name, "unfit to be confirmed")
         return PendingCall(
             key=_key(turn),
