@@ -85,6 +85,7 @@ def terminal_channel(settings: Settings, screen: Screen | None = None) -> Termin
     return TerminalChannel(
         SystemClock(),
         max_message_chars=settings.limits.max_message_chars,
+        patience_factor=max(1.0, settings.model.timeout_seconds / 60),  # 60 s is usual
         on_snapshot=screen.snapshot if screen is not None else None,
         on_notice=screen.notice if screen is not None else None,
     )

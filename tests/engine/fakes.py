@@ -33,6 +33,9 @@ class ScriptedEngine:
     async def start(self) -> None:
         self.started = True
 
+    async def wait_loaded(self) -> None:
+        """There is nothing to load."""
+
     async def close(self) -> None:
         self.started = False
 
