@@ -76,6 +76,16 @@ async def test_an_attack_has_no_consequence(siege: Siege, attack: dict[str, Any]
     assert asked or attack["via"] in ("customer", "quote")
 
 
+async def test_most_of_what_attackers_write_reaches_the_engine(siege: Siege) -> None:
+    """Or else the test above would show nothing of those: a message that is understood without an engine ends there."""
+    reached = []
+    for attack in (one for one in ATTACKS if one["via"] == "customer"):
+        engine = _obedient(aim := await _aim(siege, attack), WISHES["repeat the attack"])
+        await _attack(siege, attack, aim, engine)
+        reached.append(bool(engine.prompts))
+    assert sum(reached) >= 0.6 * len(reached), f"{sum(reached)} of {len(reached)}"
+
+
 @pytest.mark.parametrize("attack", [one for one in ATTACKS if one["via"] == "passage"], ids=lambda one: one["id"])
 async def test_a_poisoned_document_does_nothing_through_the_embedded_engine(
     siege: Siege, attack: dict[str, Any]
@@ -112,7 +122,7 @@ async def test_what_a_document_wants_is_asked_and_then_about_the_customers_own_w
     tickets = await siege.tickets(sender.id)
     assert len(tickets) == opened
     for ticket, _ in tickets:
-        assert ticket.subject == NEUTRAL[language].rstrip("？") + "？" * (language == "zh")
+        assert ticket.subject == NEUTRAL[language]
         assert "injected" not in repr(ticket) and "evil" not in repr(ticket)
 
 
