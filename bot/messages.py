@@ -430,6 +430,8 @@ class Answered:
     text: str
     confidence: float
     """As the engine states it, 0..1; not yet what the house acts on."""
+    quoted: bool = False
+    """The text is the passages' own words, and the confidence the calibrated chance of the one it is taken from."""
     passages: tuple[str, ...] = ()
     """Ids of the passages it was drawn from, if the engine knows."""
     logprob: float | None = None

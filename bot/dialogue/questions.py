@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from bot.dialogue import followups
 from bot.dialogue.answer import fit, read_generation
 from bot.dialogue.functions.registry import Call, Functions
-from bot.dialogue.grounding import judge
 from bot.dialogue.language import shown
 from bot.dialogue.prompt import build_prompt
 from bot.dialogue.settings import DialogueSettings
@@ -83,7 +82,7 @@ class Questions:
         answer, call, tokens = await self._generate(prompt, turn.collections, show)
         if call is not None:
             return Finding(question=question, call=call, tokens=tokens)
-        verdict = judge(answer, question, passages)
+        verdict = self._understanding.judged(answer, question, passages)
         nearest = _nearest(passages, language)
         if verdict.confidence < self._settings.min_confidence:
             return Finding(question=question, confidence=verdict.confidence, nearest=nearest, tokens=tokens)

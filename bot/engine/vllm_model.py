@@ -19,7 +19,7 @@ from typing import Any
 
 from bot.engine import processes
 from bot.engine.chat import chat_of
-from bot.engine.grammar import output_grammar
+from bot.engine.grammar import output_tag
 from bot.engine.model import Finish, Load, LoadFailed, Piece, Rendered
 from bot.errors import BadOutput, EngineUnavailable
 from bot.messages import Prompt
@@ -173,7 +173,7 @@ class VllmModel:
         )
         tokens = self._tokenizer(text, add_special_tokens=False)["input_ids"]
         most = min(round(prompt.max_answer_chars * OVERLENGTH), self._settings.max_tokens - 40)
-        return Rendered(tokens=tokens, grammar=output_grammar(prompt.functions, max_chars=max(most, 16)))
+        return Rendered(tokens=tokens, constraint=output_tag(prompt.functions, max_chars=max(most, 16)))
 
     async def stream(self, rendered: Rendered) -> AsyncGenerator[Piece, None]:
         from vllm.sampling_params import RequestOutputKind, SamplingParams, StructuredOutputsParams
@@ -182,7 +182,7 @@ class VllmModel:
             temperature=self._settings.temperature,
             top_p=self._settings.top_p,
             max_tokens=self._settings.max_tokens,
-            structured_outputs=StructuredOutputsParams(grammar=rendered.grammar),
+            structured_outputs=StructuredOutputsParams(structural_tag=rendered.constraint),
             output_kind=RequestOutputKind.DELTA,
             logprobs=0,  # of the chosen tokens alone
         )

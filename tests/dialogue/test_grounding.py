@@ -103,7 +103,7 @@ def test_loose_talk_around_the_passages_words_costs_confidence() -> None:
 
 
 def test_the_passages_that_the_engine_names_are_the_sources() -> None:
-    verdict = judge(Answered(text=FEE.text, confidence=0.9, passages=(FEE.id,)), QUESTION, (OTHER, FEE))
+    verdict = judge(Answered(text=FEE.text, confidence=0.9, quoted=True, passages=(FEE.id,)), QUESTION, (OTHER, FEE))
     assert verdict.sources == (FEE,)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bot.dialogue.confidence import load as load_calibration
 from bot.dialogue.core import Dialogue
 from bot.dialogue.evidence import Evidence
 from bot.dialogue.functions.registry import Functions
@@ -61,7 +62,7 @@ class LittleKnowledge:
 KNOWLEDGE = LittleKnowledge()
 EXAMPLES = read_examples(SHIPPED)
 UNDERSTANDING = Understanding(
-    KNOWLEDGE, EXAMPLES, asyncio.run(KNOWLEDGE.embed_many(EXAMPLES.texts)), Evidence.load(EMBEDDER)
+    KNOWLEDGE, EXAMPLES, asyncio.run(KNOWLEDGE.embed_many(EXAMPLES.texts)), Evidence.load(EMBEDDER), load_calibration()
 )
 
 SCRAPS = [

@@ -15,7 +15,7 @@ from aiohttp.test_utils import TestServer
 from bot.dialogue.functions.base import MAX_SECONDS
 from bot.dialogue.functions.discovery import find_functions
 from bot.dialogue.functions.registry import Functions
-from bot.engine.grammar import output_grammar
+from bot.engine.grammar import output_tag
 from bot.errors import BadOutput, FunctionFailed
 from bot.messages import FunctionCall, Language
 from tests.dialogue.people import CallsInMemory, Customer, StandingClock, TicketsInMemory
@@ -73,7 +73,7 @@ async def test_in_the_house_a_service_that_hangs_is_given_up_in_time(hanging: st
 @pytest.mark.parametrize("language", ["zh", "en"])
 def test_in_the_house_a_model_can_be_held_to_the_arguments(language: Language) -> None:
     house = Functions(functions("http://127.0.0.1:1"), log=CallsInMemory(), clock=StandingClock())
-    grammar = output_grammar(house.specs(language, ("default",)), max_chars=150)
+    grammar = output_tag(house.specs(language, ("default",)), max_chars=150)
     assert "order_status" in grammar and "cancel_order" in grammar
 
 
