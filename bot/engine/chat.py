@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from bot.dialogue.text import cut
@@ -82,6 +82,19 @@ def chat_of(prompt: Prompt, *, room: int, history_tokens: int, count: Count) -> 
         passages_left_out=len(prompt.passages) - len(passages),
         question_shortened=shortened,
     )
+
+
+def repair_tokens(prompt: Prompt, count: Count) -> int:
+    """What `asked_again` adds to a chat: room for it has to be left."""
+    return count(_RULES[prompt.language].again) + 1
+
+
+def asked_again(chat: Chat, prompt: Prompt) -> Chat:
+    """The chat once more, after an output that could not be read: with the rule for its form at the end, and without
+    functions. The output itself is not quoted: what it was broken by would be read again."""
+    *before, task = chat.messages
+    task = {**task, "content": f"{task['content']}\n\n{_RULES[prompt.language].again}"}
+    return replace(chat, messages=(*before, task), tools=())
 
 
 _TAGS = re.compile(
@@ -161,6 +174,7 @@ class _Rules:
     passages: str
     question: str
     shortened: str
+    again: str
 
     def system(self, persona: str, max_chars: int, functions: Sequence[FunctionSpec]) -> str:
         rules = self.rules.format(max_chars=max_chars)
@@ -185,6 +199,10 @@ _RULES: Mapping[Language, _Rules] = {
         passages="资料：",
         question="客户的问题：",
         shortened="（客户的话太长，这里只有开头。）",
+        again=(
+            '只输出一行 JSON，前后不加任何别的文字：{"response": "回答", "confidence": 0 到 1 的把握}。'
+            "资料没有回答这个问题时，response 写成空字符串，confidence 写 0。"
+        ),
     ),
     "en": _Rules(
         rules=(
@@ -207,5 +225,10 @@ _RULES: Mapping[Language, _Rules] = {
         passages="Passages:",
         question="The customer's question:",
         shortened="(The customer's message is too long; this is its beginning.)",
+        again=(
+            "Say one line of JSON with nothing before or after it: "
+            '{"response": "the answer", "confidence": 0 to 1, how sure you are}. '
+            "If the passages do not answer this question, leave response empty and set confidence to 0."
+        ),
     ),
 }
