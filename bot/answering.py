@@ -16,6 +16,8 @@ from bot.dialogue.phrases import Phrases
 from bot.dialogue.settings import DialogueSettings
 from bot.dialogue.understanding import Understanding
 from bot.engine.extractive import ExtractiveEngine
+from bot.engine.fallback import FallbackEngine
+from bot.engine.openai import OpenAIEngine
 from bot.errors import OperatorError
 from bot.messages import Turn, TurnResult
 from bot.ports import Clock, Engine, SnapshotSink, Tickets
@@ -32,6 +34,8 @@ INTENTS_FILE = "intents.toml"
 REOPEN_SECONDS = 30.0
 TURN_MARGIN_SECONDS = 30.0
 """What a turn may take beside its generation."""
+FALLBACK_MARGIN_SECONDS = 1.0
+"""An engine keeps its time limit itself and knows then what was wrong; the fallback waits for it so much longer."""
 
 log = get_logger(__name__)
 
@@ -95,7 +99,7 @@ class Answering:
         understanding = await Understanding.load(
             retrieval, examples, embedder=config.embedder, cache=self._data / "cache"
         )
-        engine = _engine(self._settings)
+        engine = _engine(self._settings, self._clock)
         await engine.start()
         stack.push_async_callback(engine.close)
         self._engine = engine
@@ -133,9 +137,21 @@ class Answering:
         )
 
 
-def _engine(settings: Settings) -> Engine:
-    assert settings.model.backend == "extractive"  # `bot.app` refuses the others
-    return ExtractiveEngine()
+def _engine(settings: Settings, clock: Clock) -> Engine:
+    """The engine that the settings ask for, with what answers while it can not."""
+    model = settings.model
+    if model.backend == "extractive":
+        return ExtractiveEngine()
+    assert model.backend == "openai"  # `bot.settings` refuses the others
+    engine = _openai(settings, clock)
+    if not model.fallback:
+        return engine
+    patience = model.timeout_seconds + FALLBACK_MARGIN_SECONDS
+    return FallbackEngine(engine, ExtractiveEngine(), clock=clock, timeout_seconds=patience)
+
+
+def _openai(settings: Settings, clock: Clock) -> Engine:
+    return OpenAIEngine(settings.model, history_tokens=settings.dialogue.history_tokens, clock=clock)
 
 
 def dialogue_settings(settings: Settings) -> DialogueSettings:

@@ -120,6 +120,7 @@ class ModelServer:
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._clock = clock
         self._session: aiohttp.ClientSession | None = None
+        self._streaming: set[aiohttp.ClientResponse] = set()
 
     async def open(self) -> None:
         self._session = aiohttp.ClientSession(
@@ -132,6 +133,9 @@ class ModelServer:
     async def close(self) -> None:
         """Ends every connection, also those that are being read."""
         session, self._session = self._session, None
+        for response in self._streaming:
+            # A session that is closed does not wake who waits for the next piece.
+            response.content.set_exception(aiohttp.ClientConnectionError("closed by us"))
         if session is not None:
             await session.close()
 
@@ -145,12 +149,14 @@ class ModelServer:
         :raises EngineTimeout: as the watch says.
         """
         response = await watch.wait(self._request("POST", "/chat/completions", json=body))
+        self._streaming.add(response)
         try:
             if response.status != 200:
                 await watch.wait(self._refuse(response))
             async with aclosing(self._pieces(response, watch)) as pieces:
                 yield pieces
         finally:
+            self._streaming.discard(response)
             # A connection whose answer was read to its end is kept for the next by then; any other is cut.
             response.close()
 
