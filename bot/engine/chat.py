@@ -35,7 +35,13 @@ Count: TypeAlias = Callable[[str], int]
 """How many tokens a text is."""
 
 MESSAGE_TOKENS = 6
-"""What a message costs beside its words: its tags, its role, line ends."""
+"""What a message costs beside its words: its tags, its role, line ends (5 with Qwen2.5's template, measured)."""
+REPLY_TOKENS = 3
+"""What the template opens the reply with."""
+FUNCTIONS_TOKENS = 80
+"""What Qwen2.5's template says around the functions, beside one line end each (79, measured)."""
+PASSAGE_GAP = 2
+"""The blank line between two passages."""
 ROOMY_QUESTION = 0.5
 """The share of the room that the customer's own message may take before it is shortened."""
 
@@ -62,13 +68,13 @@ def chat_of(prompt: Prompt, *, room: int, history_tokens: int, count: Count) -> 
     rules = _RULES[prompt.language]
     system = rules.system(prompt.persona, prompt.max_answer_chars, prompt.functions)
     tools = tuple(_tool(spec) for spec in prompt.functions)
-    left = (
-        room - count(system) - sum(count(json.dumps(tool, ensure_ascii=False)) for tool in tools) - 3 * MESSAGE_TOKENS
-    )
+    left = room - count(system) - count(rules.task([], "")) - 2 * MESSAGE_TOKENS - REPLY_TOKENS
+    if tools:
+        left -= FUNCTIONS_TOKENS + sum(count(json.dumps(tool, ensure_ascii=False)) + 1 for tool in tools)
     question, shortened = _shortened(harmless(prompt.question), int(left * ROOMY_QUESTION), rules, count)
     left -= count(question)
     passages = _fitting([_passage(at, passage) for at, passage in enumerate(prompt.passages, 1)], left, count)
-    left -= sum(count(passage) + 1 for passage in passages)
+    left -= sum(count(passage) + PASSAGE_GAP for passage in passages)
     history = _recent([_said(entry) for entry in prompt.history], min(left, history_tokens), count)
     messages = (
         {"role": "system", "content": system},
@@ -136,7 +142,7 @@ def _fitting(passages: Sequence[str], room: int, count: Count) -> list[str]:
     """The first passages that fit; the best one always, for without any there is nothing to answer from."""
     kept: list[str] = []
     for passage in passages:
-        room -= count(passage) + 1
+        room -= count(passage) + PASSAGE_GAP
         if kept and room < 0:
             break
         kept.append(passage)
