@@ -7,6 +7,7 @@ turns wait here.
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -15,16 +16,18 @@ from bot.dialogue.intents import SHIPPED
 from bot.dialogue.phrases import Phrases
 from bot.dialogue.settings import DialogueSettings
 from bot.dialogue.understanding import Understanding
+from bot.engine import vllm_model
 from bot.engine.extractive import ExtractiveEngine
 from bot.engine.fallback import FallbackEngine
 from bot.engine.openai import OpenAIEngine
+from bot.engine.vllm import Patience, VllmEngine
 from bot.errors import OperatorError
 from bot.messages import Turn, TurnResult
 from bot.ports import Clock, Engine, SnapshotSink, Tickets
 from bot.retrieval import Retrieval
 from bot.server.ports import PartHealth
 from bot.settings import Settings
-from bot.telemetry import get_logger
+from bot.telemetry import Metrics, get_logger
 from knowledge.config import KnowledgeConfig
 from knowledge.errors import EmbedderError, KnowledgeError
 from knowledge.service import open_knowledge
@@ -50,6 +53,7 @@ class Answering:
         *,
         phrases: Phrases,
         tickets: Tickets,
+        metrics: Metrics,
         clock: Clock,
         data: Path,
     ) -> None:
@@ -57,6 +61,7 @@ class Answering:
         self._dialogue_settings = dialogue_settings
         self._phrases = phrases
         self._tickets = tickets
+        self._metrics = metrics
         self._clock = clock
         self._data = data
         self._engine: Engine | None = None
@@ -73,7 +78,7 @@ class Answering:
         while True:
             try:
                 async with AsyncExitStack() as attempt:
-                    await self._open(attempt)
+                    await self._open(attempt, patient=patient)
                     stack.push_async_exit(attempt.pop_all())
                 break
             except KnowledgeError as error:
@@ -85,7 +90,7 @@ class Answering:
         self._problem = ""
         self._opened.set()
 
-    async def _open(self, stack: AsyncExitStack) -> None:
+    async def _open(self, stack: AsyncExitStack, *, patient: bool) -> None:
         config = self._settings.knowledge
         knowledge = await stack.enter_async_context(
             open_knowledge(KnowledgeConfig(uri=config.uri, embedder=config.embedder, top_k=config.top_k))
@@ -99,10 +104,13 @@ class Answering:
         understanding = await Understanding.load(
             retrieval, examples, embedder=config.embedder, cache=self._data / "cache"
         )
-        engine = _engine(self._settings, self._clock)
+        engine = make_engine(self._settings, data=self._data, metrics=self._metrics, clock=self._clock)
         await engine.start()
         stack.push_async_callback(engine.close)
         self._engine = engine
+        if not patient:
+            # Somebody sits at a terminal and wants the model's answer, not the one of the engine that stands in for it.
+            await engine.wait_loaded()
         self._dialogue = Dialogue(
             knowledge=retrieval,
             engine=engine,
@@ -137,21 +145,44 @@ class Answering:
         )
 
 
-def _engine(settings: Settings, clock: Clock) -> Engine:
-    """The engine that the settings ask for, with what answers while it can not."""
+def make_engine(settings: Settings, *, data: Path, metrics: Metrics, clock: Clock) -> Engine:
+    """The engine of `model.backend`, with its fallback.
+
+    :raises OperatorError: it can not work here before somebody has changed something.
+    """
     model = settings.model
     if model.backend == "extractive":
         return ExtractiveEngine()
-    assert model.backend == "openai"  # `bot.settings` refuses the others
-    engine = _openai(settings, clock)
+    if model.backend == "openai":
+        first = _openai(settings, metrics=metrics, clock=clock)
+    else:
+        first = _vllm(settings, data=data, metrics=metrics, clock=clock)
     if not model.fallback:
-        return engine
+        return first
     patience = model.timeout_seconds + FALLBACK_MARGIN_SECONDS
-    return FallbackEngine(engine, ExtractiveEngine(), clock=clock, timeout_seconds=patience)
+    return FallbackEngine(first, ExtractiveEngine(), clock=clock, timeout_seconds=patience)
 
 
-def _openai(settings: Settings, clock: Clock) -> Engine:
-    return OpenAIEngine(settings.model, history_tokens=settings.dialogue.history_tokens, clock=clock)
+def _openai(settings: Settings, *, metrics: Metrics, clock: Clock) -> Engine:
+    return OpenAIEngine(settings.model, history_tokens=settings.dialogue.history_tokens, metrics=metrics, clock=clock)
+
+
+def _vllm(settings: Settings, *, data: Path, metrics: Metrics, clock: Clock) -> Engine:
+    model = settings.model
+    if importlib.util.find_spec("vllm") is None:
+        raise OperatorError('model.backend is "vllm", and vllm is not installed: pip install "kefu[vllm]"')
+    if (problem := vllm_model.missing_weights(model.name)) is not None:
+        raise OperatorError(problem)
+    wanted = vllm_model.VllmSettings(
+        **{name: getattr(model, name) for name in vllm_model.FROM_MODEL_SECTION},
+        history_tokens=settings.dialogue.history_tokens,
+    )
+    return VllmEngine(
+        lambda: vllm_model.load(wanted, data),
+        patience=Patience.within(model.timeout_seconds),
+        clock=clock,
+        metrics=metrics,
+    )
 
 
 def dialogue_settings(settings: Settings) -> DialogueSettings:

@@ -18,6 +18,7 @@ from sqlalchemy import Connection, text
 
 from bot import lock
 from bot.answering import Answering, dialogue_settings
+from bot.cancellation import is_cancelled
 from bot.clock import SystemClock
 from bot.dialogue.endings import Endings
 from bot.dialogue.phrases import Phrases
@@ -72,7 +73,7 @@ class App:
         redactor = Redactor(enabled=settings.privacy.redact)
         notices = OperatorNotices(_addresses(settings, self.channels), phrases, redactor)
         self._answering = Answering(
-            settings, says, phrases=phrases, tickets=self.desk, clock=clock, data=data_folder(settings)
+            settings, says, phrases=phrases, tickets=self.desk, metrics=metrics, clock=clock, data=data_folder(settings)
         )
         endings = Endings(phrases, says, self.desk, clock)
         self._outbox = Outbox(database, self.channels, notices=notices, metrics=metrics, clock=clock)
@@ -228,6 +229,8 @@ class App:
                 await channel.run(self.intake)
             except Exception:  # whatever it was, the other channels go on
                 log.exception("a channel's receiver died", platform=channel.platform)
+            if is_cancelled():
+                raise asyncio.CancelledError
             if self._clock.monotonic() - started > 2 * RESTART_SECONDS[-1]:
                 failures = 0
             await asyncio.sleep(RESTART_SECONDS[min(failures, len(RESTART_SECONDS) - 1)])

@@ -69,7 +69,11 @@ class Engine(Protocol):
         """As in `model.backend`."""
 
     async def start(self) -> None:
-        """Loads what has to be loaded. Called once; `generate` before it ends raises EngineUnavailable."""
+        """Begins to load what has to be loaded. Called once; until `health` says that it is ready, `generate` raises
+        EngineUnavailable."""
+
+    async def wait_loaded(self) -> None:
+        """Returns once the first attempt to load it has ended, well or badly; `health` says which."""
 
     async def close(self) -> None:
         """Frees everything. Running generations end with EngineUnavailable."""

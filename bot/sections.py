@@ -7,7 +7,7 @@ Channels bring their own sections (`adapters/<platform>/settings.py`); `bot.sett
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
@@ -110,6 +110,10 @@ class KnowledgeSettings(Section):
     """How many passages an answer may be drawn from."""
 
 
+_VLLM_KEYS = ("max_model_len", "gpu_memory_utilization", "quantization", "dtype", "enforce_eager")
+_KEPT_FROM_OPERATORS = {"trust_remote_code", "enable_log_requests", "structured_outputs_config", "disable_log_stats"}
+
+
 class ModelSettings(Section):
     """What words the answers."""
 
@@ -147,11 +151,24 @@ class ModelSettings(Section):
     """vllm: "auto", "bfloat16", "float16" or "float32"."""
     enforce_eager: bool = False
     """vllm: no CUDA graphs; starts faster, runs slower."""
+    hub: Literal["huggingface", "modelscope"] = "huggingface"
+    """vllm: where a name that is no local path is fetched from; "modelscope" needs the package modelscope."""
+    engine_args: dict[str, Any] = Field(default_factory=dict)
+    """vllm: any other argument of its engine, e.g. { max_num_seqs = 64, kv_cache_dtype = "fp8" }."""
 
     @model_validator(mode="after")
     def _server_has_address(self) -> ModelSettings:
         if self.backend == "openai" and not self.base_url:
             raise ValueError('model.base_url is needed when model.backend is "openai"')
+        return self
+
+    @model_validator(mode="after")
+    def _engine_args_are_others(self) -> ModelSettings:
+        named = {"model": "name", "tensor_parallel_size": "tensor_parallel_size"} | {key: key for key in _VLLM_KEYS}
+        if twice := sorted(set(named) & set(self.engine_args)):
+            raise ValueError(f"model.engine_args: {twice[0]} is set with model.{named[twice[0]]}")
+        if kept := sorted(_KEPT_FROM_OPERATORS & set(self.engine_args)):
+            raise ValueError(f"model.engine_args: {kept[0]} can not be changed: answers and secrecy depend on it")
         return self
 
 

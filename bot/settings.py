@@ -337,17 +337,17 @@ def _as_written(problem: ErrorDetails, wanted: FieldInfo | None) -> str:
 
 def _refuse_what_is_to_come(core: Mapping[str, Any], written: _Written) -> None:
     """A setting that would silently do nothing is worse than none."""
-    model, cache, knowledge, privacy = (core[name] for name in ("model", "cache", "knowledge", "privacy"))
+    cache, knowledge, privacy = (core[name] for name in ("cache", "knowledge", "privacy"))
     to_come = {
-        ("model", "backend"): (model.backend == "vllm", "'extractive' or 'openai'"),
-        ("cache", "url"): (not cache.url.startswith("memory://"), "'memory://'"),
-        ("knowledge", "reranker"): (bool(knowledge.reranker), "''"),
-        ("privacy", "retention_days"): (privacy.retention_days > 0, "0"),
+        ("cache", "url"): not cache.url.startswith("memory://"),
+        ("knowledge", "reranker"): bool(knowledge.reranker),
+        ("privacy", "retention_days"): privacy.retention_days > 0,
     }
-    for (section, key), (asked, possible) in to_come.items():
+    for (section, key), asked in to_come.items():
         if asked:
+            default = SECTIONS[section].model_fields[key].get_default()
             where = written.where(section, key)
-            raise SettingsError(f"{where}: {section}.{key} can only be {possible} in this version of kefu")
+            raise SettingsError(f"{where}: {section}.{key} can only be {default!r} in this version of kefu")
 
 
 def _check_notify(tickets: BaseModel, known: Mapping[str, type[BaseModel]], written: _Written) -> None:

@@ -371,6 +371,19 @@ class Metrics:
         self.unknown_deliveries = Gauge(
             "kefu_unknown_deliveries", "Replies of which nobody knows whether they arrived.", registry=registry
         )
+        self.engine_up = Gauge("kefu_engine_up", "Whether the model answers.", registry=registry)
+        self.engine_reloads = Counter("kefu_engine_reloads", "Times the model was loaded again.", registry=registry)
+        self.engine_running = Gauge("kefu_engine_running", "Outputs the engine is working on.", registry=registry)
+        self.engine_waiting = Gauge("kefu_engine_waiting", "Outputs that wait for the engine.", registry=registry)
+        self.engine_tokens = Labelled(
+            Counter(
+                "kefu_engine_tokens",
+                "Tokens: read from prompts, of those found in the prefix cache, and written.",
+                ("kind",),
+                registry=registry,
+            ),
+            ("kind",),
+        )
         self.database_up = Gauge("kefu_database_up", "Whether the database commits.", registry=registry)
 
     def exposition(self) -> bytes:

@@ -18,6 +18,7 @@ KNOWS_PLATFORMS = {
 }
 READS_ENVIRONMENT = {
     "bot/cli/common.py": "hands the environment to bot.settings, its only reader",
+    "bot/engine/vllm_model.py": "sets what vLLM reads when it is imported; reads nothing",
 }
 
 

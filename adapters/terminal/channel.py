@@ -44,13 +44,16 @@ class TerminalChannel(Unpaced):
         on_snapshot: SnapshotSink | None = None,
         on_notice: Callable[[Reply], None] | None = None,
         snapshot_seconds: float = 0.1,
+        patience_factor: float = 1.0,
     ) -> None:
-        """`on_snapshot` and `on_notice` (a reply that answers no question of this session) are called on the loop."""
+        """`on_snapshot` and `on_notice` (a reply that answers no question of this session) are called on the loop.
+        `patience_factor` stretches the wait for an answer, where turns may take longer than usual."""
         self._clock = clock
         self._max_message_chars = max_message_chars
         self._on_snapshot = on_snapshot
         self._on_notice = on_notice
         self._snapshot_seconds = snapshot_seconds
+        self._patience_factor = patience_factor
         self._intake: asyncio.Future[Intake] | None = None
         self._present: dict[str, int] = {}
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
@@ -94,11 +97,12 @@ class TerminalChannel(Unpaced):
         """
         with self.present(user):
             waiting = await self._accept(self._said(text, user, collections))
+            patience = ANSWER_SECONDS * self._patience_factor
             try:
-                async with asyncio.timeout(ANSWER_SECONDS):
+                async with asyncio.timeout(patience):
                     return await waiting
             except TimeoutError:
-                raise NoAnswer(f"no answer within {ANSWER_SECONDS:.0f} seconds") from None
+                raise NoAnswer(f"no answer within {patience:.0f} seconds") from None
             finally:
                 self._forget(waiting)
 

@@ -160,10 +160,17 @@ async def _engine(settings: Settings) -> str:
     if settings.model.backend == "extractive":
         # Nothing to load or to reach: it words its answers in the knowledge's own sentences.
         return "extractive, without a model"
+    from bot.answering import make_engine
+    from bot.app import data_folder
     from bot.clock import SystemClock
     from bot.engine import openai_checking
+    from bot.telemetry import Metrics
 
-    return await openai_checking.check(settings.model, SystemClock())
+    if settings.model.backend == "openai":
+        return await openai_checking.check(settings.model, SystemClock())
+    # Made and not started: loading takes minutes and the whole card. It says what is missing.
+    await asyncio.to_thread(make_engine, settings, data=data_folder(settings), metrics=Metrics(), clock=SystemClock())
+    return f"{settings.model.backend}, {settings.model.name} is there to be loaded"
 
 
 def _channel_checks(settings: Settings) -> dict[str, Check]:

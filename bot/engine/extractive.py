@@ -37,6 +37,9 @@ class ExtractiveEngine:
     async def start(self) -> None:
         self._started = True
 
+    async def wait_loaded(self) -> None:
+        """There is nothing to load."""
+
     async def close(self) -> None:
         self._started = False
 

@@ -55,6 +55,9 @@ class FallbackEngine:
         except EngineError as error:
             log.warning("engine did not start, the fallback answers", kind=type(error).__name__)
 
+    async def wait_loaded(self) -> None:
+        await self._first.wait_loaded()
+
     async def close(self) -> None:
         try:
             await self._first.close()

@@ -9,19 +9,29 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
+from dataclasses import replace
 
 from bot.dialogue.prompt import estimated_tokens
 from bot.engine.chat import Chat, asked_again, chat_of, repair_tokens
-from bot.engine.openai_events import EventStream, OutputCutOff, ReplyReader, read_chunk
-from bot.engine.openai_request import Ask, Form
-from bot.engine.openai_server import ModelServer, Patience, PromptRefused, RequestRefused, ServerSilent, Watch, found
+from bot.engine.openai_events import EventStream, OutputCutOff, ReplyReader, Usage, read_chunk
+from bot.engine.openai_request import Ask, Constraint, Form
+from bot.engine.openai_server import (
+    ModelServer,
+    OfferedModel,
+    Patience,
+    PromptRefused,
+    RequestRefused,
+    ServerSilent,
+    Watch,
+    found,
+)
 from bot.engine.openai_standing import Standing
 from bot.engine.output import SaidAnswer
 from bot.errors import BadOutput, EngineBusy, EngineError, EngineTimeout, EngineUnavailable
 from bot.messages import Answered, Delta, EngineOutput, FunctionCall, Prompt
 from bot.ports import Clock, EngineHealth
 from bot.sections import ModelSettings
-from bot.telemetry import get_logger
+from bot.telemetry import Metrics, get_logger
 
 DEFAULT_MODEL_LEN = 8192
 """Prompt and output together, in tokens, where neither model.max_model_len nor the server says it. Any server of
@@ -41,15 +51,23 @@ class OpenAIEngine:
     """
 
     def __init__(
-        self, settings: ModelSettings, *, history_tokens: int, clock: Clock, patience: Patience | None = None
+        self,
+        settings: ModelSettings,
+        *,
+        history_tokens: int,
+        metrics: Metrics,
+        clock: Clock,
+        patience: Patience | None = None,
     ) -> None:
         self._settings = settings
         self._history_tokens = history_tokens
+        self._metrics = metrics
         self._clock = clock
         self._patience = patience or Patience()
         self._server = ModelServer(settings.base_url, settings.api_key.get_secret_value(), clock=clock)
-        self._standing = Standing(clock)
+        self._standing = Standing(clock, metrics)
         self._form = Form()
+        self._met_vllm = False
         self._model_len = settings.max_model_len or DEFAULT_MODEL_LEN
         self._slots = asyncio.Semaphore(settings.max_concurrency) if settings.max_concurrency else None
         self._started = False
@@ -66,6 +84,9 @@ class OpenAIEngine:
         self._started = True
         await self._probe()
         self._probing = asyncio.create_task(self._keep_probing(), name="model server probe")
+
+    async def wait_loaded(self) -> None:
+        """`start` has asked already."""
 
     async def close(self) -> None:
         self._started = False
@@ -87,11 +108,12 @@ class OpenAIEngine:
         deadline = self._clock.monotonic() + self._settings.timeout_seconds
         ended: Answered | FunctionCall | None = None
         async with self._slot(), aclosing(self._asked(prompt, deadline)) as outputs:
-            async for output in outputs:
-                if isinstance(output, Delta):
-                    yield output
-                else:
-                    ended = output
+            with self._metrics.engine_running.track_inprogress():
+                async for output in outputs:
+                    if isinstance(output, Delta):
+                        yield output
+                    else:
+                        ended = output
         assert ended is not None
         yield ended
 
@@ -111,8 +133,7 @@ class OpenAIEngine:
                         if text.startswith(shown) and text != shown:
                             shown = text
                             yield Delta(text=text)
-                yield _ended(reply, ask, tokens=spent + _tokens(reply, ask))
-                return
+                end = _ended(reply, ask)
             except BadOutput as error:
                 if isinstance(error, PromptRefused):
                     log.warning("the model server refuses a request", reason=str(error))
@@ -120,7 +141,10 @@ class OpenAIEngine:
                     raise
                 # The kind of fault only; none of the reasons quotes the output.
                 log.warning("the model's output can not be read, it is asked once more", reason=str(error))
-                spent += _tokens(reply, ask)
+                spent += self._tokens(reply, ask)
+            else:
+                yield replace(end, tokens=spent + self._tokens(reply, ask))
+                return
 
     async def _snapshots(self, ask: Ask, reply: ReplyReader, deadline: float) -> AsyncGenerator[str, None]:
         """The answer's text each time it has grown; `reply` holds all of it in the end.
@@ -184,17 +208,26 @@ class OpenAIEngine:
 
     def _chat(self, prompt: Prompt) -> Chat:
         room = int((self._model_len - self._max_tokens()) * (1 - ESTIMATE_MARGIN))
-        return chat_of(
+        chat = chat_of(
             prompt,
             room=room - repair_tokens(prompt, estimated_tokens),
             history_tokens=self._history_tokens,
             count=estimated_tokens,
         )
+        if chat.question_shortened or chat.passages_left_out:
+            log.info(
+                "a prompt was shortened",
+                question=chat.question_shortened,
+                passages=chat.passages_left_out,
+                history=chat.history_left_out,
+            )
+        return chat
 
     def _ask(self, prompt: Prompt, chat: Chat, *, again: bool) -> Ask:
         return Ask(
             model=self._settings.name,
             messages=chat.messages,
+            max_chars=prompt.max_answer_chars,
             tools=chat.tools,
             functions=prompt.functions if chat.tools else (),
             temperature=0.0 if again else self._settings.temperature,
@@ -205,6 +238,20 @@ class OpenAIEngine:
     def _max_tokens(self) -> int:
         """A small model's prompt needs room as well."""
         return min(self._settings.max_tokens, self._model_len // 2)
+
+    def _tokens(self, reply: ReplyReader, ask: Ask) -> int:
+        """What the server counted. An estimate where it does not: a person's daily share counts there too."""
+        usage = reply.usage
+        if usage is None:
+            usage = Usage(
+                prompt_tokens=sum(estimated_tokens(message["content"]) for message in ask.messages),
+                completion_tokens=estimated_tokens(reply.text),
+            )
+        counted = self._metrics.engine_tokens
+        counted.labels("prompt").inc(usage.prompt_tokens)
+        counted.labels("output").inc(usage.completion_tokens)
+        counted.labels("cached").inc(usage.cached_tokens)
+        return usage.prompt_tokens + usage.completion_tokens
 
     @asynccontextmanager
     async def _slot(self) -> AsyncIterator[None]:
@@ -257,21 +304,22 @@ class OpenAIEngine:
         else:
             self._standing.heard()
             offered = found(models or (), self._settings.name)
-            if offered is not None and not self._settings.max_model_len:
-                self._model_len = offered.max_model_len or DEFAULT_MODEL_LEN
+            if offered is not None:
+                self._meet(offered)
+
+    def _meet(self, offered: OfferedModel) -> None:
+        """Takes from the server's list what it says of the model."""
+        if not self._settings.max_model_len:
+            self._model_len = offered.max_model_len or DEFAULT_MODEL_LEN
+        if offered.owned_by == "vllm" and not self._met_vllm:
+            self._met_vllm = True
+            self._form = replace(self._form, constraint=Constraint.GRAMMAR)
 
 
-def _ended(reply: ReplyReader, ask: Ask, *, tokens: int) -> Answered | FunctionCall:
+def _ended(reply: ReplyReader, ask: Ask) -> Answered | FunctionCall:
     said = reply.end()
     if isinstance(said, SaidAnswer):
-        return Answered(text=said.text, confidence=said.confidence, logprob=reply.logprob, tokens=tokens)
+        return Answered(text=said.text, confidence=said.confidence, logprob=reply.logprob)
     if not ask.functions:
         raise BadOutput("the model calls a function although it was offered none")
-    return FunctionCall(name=said.name, arguments=said.arguments, tokens=tokens)
-
-
-def _tokens(reply: ReplyReader, ask: Ask) -> int:
-    """What the server counted; an estimate where it does not say, so that a person's daily share counts there too."""
-    if reply.usage is not None:
-        return max(reply.usage.prompt_tokens, 0) + max(reply.usage.completion_tokens, 0)
-    return estimated_tokens(reply.text) + sum(estimated_tokens(message["content"]) for message in ask.messages)
+    return FunctionCall(name=said.name, arguments=said.arguments)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bot.engine.output import CALL_BEGINS, MAX_CHARS, OutputReader, SaidAnswer, SaidCall, read_call
 from bot.errors import BadOutput, EngineUnavailable
@@ -123,9 +123,21 @@ class Choice(_Piece):
     finish_reason: str | None = None
 
 
+class PromptTokens(_Piece):
+    cached_tokens: int | None = Field(default=None, ge=0)
+
+
 class Usage(_Piece):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
+    """Tokens, as the server counts them."""
+
+    prompt_tokens: int = Field(default=0, ge=0)
+    completion_tokens: int = Field(default=0, ge=0)
+    prompt_tokens_details: PromptTokens | None = None
+
+    @property
+    def cached_tokens(self) -> int:
+        """Of the prompt's, those found in the server's prefix cache; 0 where it does not say."""
+        return (self.prompt_tokens_details and self.prompt_tokens_details.cached_tokens) or 0
 
 
 class Chunk(_Piece):

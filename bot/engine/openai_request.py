@@ -17,7 +17,10 @@ tools are a 500 | `common_chat_params_init_generic` in common/chat.cpp; tools/se
 | DashScope (Model Studio) | "json_object" for most Qwen models, "json_schema" for some of qwen-plus; the prompt has \
 to hold the word JSON | help.aliyun.com/zh/model-studio/json-mode |
 
-So the schema sent here allows both: an answer, or `{"name", "arguments"}` of a declared function. Where the schema
+A vLLM server gets the grammar that its engine gets in this process (`bot.engine.grammar`), with `tool_choice` "none":
+then it leaves the output as the model wrote it.
+
+For all others the schema allows both: an answer, or `{"name", "arguments"}` of a declared function. Where the schema
 binds everything, the model still can call, and `bot.engine.output` reads it; where it binds the text only, the call
 comes natively. What a server refuses is left out, one thing at a time (`Form.weaker`).
 """
@@ -30,6 +33,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from bot.engine.grammar import longest_answer, output_grammar
+from bot.errors import SettingsError
 from bot.messages import FunctionSpec
 
 
@@ -42,6 +47,9 @@ class Constraint(enum.IntEnum):
     """Any JSON object."""
     SCHEMA = 2
     """An answer or a call, as JSON Schema."""
+    GRAMMAR = 3
+    """The same in a grammar, in which calls have Qwen's form (`structured_outputs`); only for a server that says it is
+    vLLM, because others would pass the field over."""
 
 
 class Tools(enum.IntEnum):
@@ -63,6 +71,8 @@ class Ask:
     messages: Sequence[dict[str, str]]
     tools: Sequence[dict[str, Any]] = ()
     functions: Sequence[FunctionSpec] = ()
+    max_chars: int
+    """Of an answer."""
     temperature: float
     top_p: float
     max_tokens: int
@@ -116,6 +126,11 @@ class Form:
 
     def body(self, ask: Ask) -> dict[str, Any]:
         """The request's JSON."""
+        try:
+            constraint = self._constraint(ask)
+        except SettingsError:
+            # Arguments of a form that the grammar has no words for; a schema has.
+            return replace(self, constraint=Constraint.SCHEMA).body(ask)
         body: dict[str, Any] = {
             "model": ask.model,
             "messages": list(ask.messages),
@@ -130,16 +145,26 @@ class Form:
             body["logprobs"] = True
         if ask.tools and self.tools:
             body["tools"] = list(ask.tools)
-            body["tool_choice"] = "auto" if self.tools is Tools.CALLED else "none"
-        if self.constraint is Constraint.SCHEMA:
-            schema = output_schema(ask.functions if self.tools else ())
-            body["response_format"] = {
-                "type": "json_schema",
-                "json_schema": {"name": "output", "strict": True, "schema": schema},
-            }
-        elif self.constraint is Constraint.OBJECT:
-            body["response_format"] = {"type": "json_object"}
-        return body
+            called = self.tools is Tools.CALLED and self.constraint is not Constraint.GRAMMAR
+            body["tool_choice"] = "auto" if called else "none"
+        return body | constraint
+
+    def _constraint(self, ask: Ask) -> dict[str, Any]:
+        functions = ask.functions if self.tools else ()
+        match self.constraint:
+            case Constraint.GRAMMAR:
+                return {
+                    "structured_outputs": {
+                        "grammar": output_grammar(functions, max_chars=longest_answer(ask.max_chars, ask.max_tokens))
+                    }
+                }
+            case Constraint.SCHEMA:
+                schema = {"name": "output", "strict": True, "schema": output_schema(functions)}
+                return {"response_format": {"type": "json_schema", "json_schema": schema}}
+            case Constraint.OBJECT:
+                return {"response_format": {"type": "json_object"}}
+            case Constraint.NONE:
+                return {}
 
 
 def output_schema(functions: Sequence[FunctionSpec]) -> dict[str, Any]:

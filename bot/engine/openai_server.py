@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 import aiohttp
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bot.engine.openai_request import is_about_length
 from bot.engine.openai_standing import DEFAULT_REST_SECONDS, ServerTrouble
@@ -50,7 +50,9 @@ class OfferedModel(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
 
     id: str
-    max_model_len: int | None = None
+    owned_by: str = ""
+    """ "vllm" where a vLLM server speaks, and through its own router."""
+    max_model_len: int | None = Field(default=None, gt=0)
     """The longest prompt and output together, in tokens; vLLM says it."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bot.errors import EngineError, EngineUnavailable
 from bot.ports import Clock, EngineHealth
-from bot.telemetry import get_logger
+from bot.telemetry import Metrics, get_logger
 
 DEFAULT_REST_SECONDS = 5.0
 """After a 429 that does not say how long to wait."""
@@ -30,8 +30,9 @@ class Standing:
     (`heard`) says so.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, metrics: Metrics) -> None:
         self._clock = clock
+        self._metrics = metrics
         self._trouble = "has not been reached yet"
         self._resting_until = -float("inf")
         self.failed_generating = False
@@ -59,6 +60,7 @@ class Standing:
         if self._trouble:
             log.info("the model server answers")
         self._trouble, self.failed_generating = "", False
+        self._metrics.engine_up.set(1)
 
     def failed(self, error: EngineError, *, generating: bool) -> None:
         """The server gave no good answer. One line a kind of trouble: an outage has many customers and lasts long."""
@@ -67,6 +69,7 @@ class Standing:
                 log.warning("the model server asks for patience", seconds=error.rest)
             self._resting_until = self._clock.monotonic() + min(error.rest, LONGEST_REST_SECONDS)
             return
+        self._metrics.engine_up.set(0)
         words = str(error)
         if words != self._trouble:
             log.warning("the model server can not be used", reason=words)

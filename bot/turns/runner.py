@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from bot import failpoints
+from bot.cancellation import is_cancelled
 from bot.errors import StoreUnavailable
 from bot.history.database import Database
 from bot.history.endings import Finished, finish
@@ -122,6 +123,8 @@ class TurnRunner:
             log.warning("a turn has to wait for the database", reason=str(error))
         except Exception:  # a defect in one turn must not take down the lanes; its attempts lead to parking
             log.exception("a turn failed", conversation=conversation)
+        if is_cancelled():
+            raise asyncio.CancelledError
         await asyncio.sleep(RETRY_SECONDS)
         return True
 
@@ -205,9 +208,9 @@ class TurnRunner:
             log.error("a turn was out of time", seconds=self._turn_seconds)
             return self._endings.out_of_time(turn), "done"
         except asyncio.CancelledError:
-            if running.interrupted == "stop" and _alive():
+            if running.interrupted == "stop" and not is_cancelled():
                 return self._endings.stopped(turn, showing.latest), "stopped"
-            if running.interrupted == "edit" and _alive():
+            if running.interrupted == "edit" and not is_cancelled():
                 return None, "done"
             raise
         finally:
@@ -227,12 +230,6 @@ class TurnRunner:
             outcome = result.reply.outcome.value if result.reply else "silent"
             self._metrics.turns.labels(outcome, begun.turn.conversation.platform).inc()
         return finished
-
-
-def _alive() -> bool:
-    """Whether it is not we ourselves who are being cancelled."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() == 0
 
 
 class _Once:

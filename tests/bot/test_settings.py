@@ -289,7 +289,6 @@ def test_settings_show_no_secret_and_can_not_be_changed() -> None:
 @pytest.mark.parametrize(
     "environ",
     [
-        {"KEFU_MODEL__BACKEND": "vllm"},
         {"KEFU_CACHE__URL": "redis://:s3cret@cache"},
         {"KEFU_KNOWLEDGE__RERANKER": "BAAI/bge-reranker-v2-m3"},
         {"KEFU_PRIVACY__RETENTION_DAYS": "30"},

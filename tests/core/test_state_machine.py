@@ -155,3 +155,17 @@ SETTINGS = settings(
 
 def test_the_core_keeps_its_promises() -> None:
     run_state_machine_as_test(CoreMachine, settings=SETTINGS)
+
+
+def test_a_turn_that_fails_while_the_process_ends_does_not_go_on_for_ever() -> None:
+    """Found by the long form: the turn's TaskGroup forgot the cancellation over the failure; closing never ended."""
+    machine = CoreMachine()
+    machine.deliver(count=1, person=0, place=0, shuffled=False, words="ticket")
+    machine.wait(seconds=1.0)
+    machine.deliver(count=2, person=1, place=0, shuffled=False, words="fail")
+    for _ in range(20):
+        machine.agent_replies(which=0)
+        machine.stop(person=0, place=0)
+        machine.crash()
+        machine.world.ticks(1)
+    machine.teardown()

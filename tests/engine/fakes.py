@@ -42,6 +42,9 @@ class ScriptedEngine:
         self.started = True
         self._stopped.clear()
 
+    async def wait_loaded(self) -> None:
+        """There is nothing to load."""
+
     async def close(self) -> None:
         self.started = False
         self._stopped.set()

@@ -15,6 +15,7 @@ from bot.engine.openai_server import Patience
 from bot.messages import EngineOutput, Prompt
 from bot.ports import Clock
 from bot.sections import ModelSettings
+from bot.telemetry import Metrics
 from tests.engine.prompts import PROMPT
 from tests.fakes.openai_api import Answers, FakeOpenAI
 
@@ -33,11 +34,17 @@ QUICK = Patience(
 
 
 def engine_for(
-    server: FakeOpenAI, *, clock: Clock | None = None, patience: Patience = QUICK, **settings: Any
+    server: FakeOpenAI,
+    *,
+    clock: Clock | None = None,
+    patience: Patience = QUICK,
+    metrics: Metrics | None = None,
+    **settings: Any,
 ) -> OpenAIEngine:
     settings = {"base_url": server.url, "name": server.model, "api_key": SecretStr(server.key)} | settings
     model = ModelSettings(backend="openai", timeout_seconds=settings.pop("timeout_seconds", 5.0), **settings)
-    return OpenAIEngine(model, history_tokens=2000, clock=clock or SystemClock(), patience=patience)
+    metrics = metrics or Metrics()
+    return OpenAIEngine(model, history_tokens=2000, metrics=metrics, clock=clock or SystemClock(), patience=patience)
 
 
 @asynccontextmanager

@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from bot.errors import BadOutput
-from bot.messages import Answered, Delta, FunctionCall
-from tests.engine.openai_runs import KEY, outputs, serving
+from bot.engine.grammar import output_grammar
+from bot.errors import BadOutput, EngineUnavailable
+from bot.messages import Answered, Delta, FunctionCall, FunctionSpec
+from bot.telemetry import Metrics
+from tests.engine.openai_runs import KEY, engine_for, outputs, serving
 from tests.engine.prompts import PERSONA, QUESTION, STATUS, prompt
-from tests.fakes.openai_api import FEATURES, Call, Failed, Said
+from tests.fakes.openai_api import FEATURES, Call, Failed, FakeOpenAI, Said
 
 ANSWER = '{"response": "满 99 元包邮 🚚，否则 8 元。", "confidence": 0.9}'
 TEXT = "满 99 元包邮 🚚，否则 8 元。"
@@ -51,6 +53,60 @@ async def test_what_is_asked_is_the_settings_the_chat_and_both_forms() -> None:
     answer, call = schema["anyOf"]
     assert list(answer["properties"]) == ["response", "confidence"]
     assert call["properties"] == {"name": {"type": "string", "enum": [STATUS.name]}, "arguments": STATUS.parameters}
+
+
+async def test_vllm_gets_its_own_grammar_and_leaves_calls_as_they_are_written() -> None:
+    async with FakeOpenAI(Said(ANSWER), key=KEY) as server:
+        server.owned_by = "vllm"
+        engine = engine_for(server)
+        await engine.start()
+        await outputs(engine)
+        server.answers = [
+            Said(f'<tool_call>\n{{"name": "ticket_status", "arguments": {STATUS_CALL.arguments}}}\n</tool_call>')
+        ]
+        assert await outputs(engine) == [FunctionCall(name="ticket_status", arguments=CALLED, tokens=120)]
+        server.refuses = {"grammar"}
+        server.answers = [Said(ANSWER)]
+        await outputs(engine)
+        await engine.close()
+    grammar, _, refused, schema = server.requests
+    assert grammar["structured_outputs"]["grammar"] == output_grammar([STATUS], max_chars=225)
+    assert (grammar["tool_choice"], "response_format" in grammar) == ("none", False)
+    assert grammar["tools"] == refused["tools"] == schema["tools"]
+    assert (schema["tool_choice"], _kind(schema), "structured_outputs" in schema) == ("auto", "json_schema", False)
+    assert server.malformed == []
+
+
+async def test_arguments_that_no_grammar_can_say_are_held_to_a_schema() -> None:
+    pattern = {"type": "object", "properties": {"id": {"type": "string", "pattern": "^[0-9]+$"}}}
+    order = FunctionSpec(name="order", description="查订单", parameters=pattern)
+    async with FakeOpenAI(Said(ANSWER), key=KEY) as server:
+        server.owned_by = "vllm"
+        engine = engine_for(server)
+        await engine.start()
+        await outputs(engine, prompt(functions=(order,)))
+        await outputs(engine)
+        await engine.close()
+    first, second = server.requests
+    assert (_kind(first), first["tool_choice"]) == ("json_schema", "auto")
+    assert "structured_outputs" in second
+
+
+async def test_what_the_server_counts_is_counted() -> None:
+    metrics = Metrics()
+    async with serving(Said("嗯"), Said(ANSWER), metrics=metrics) as (server, engine):
+        await outputs(engine)
+        server.down = 500
+        assert _figures(metrics) == {"engine_up": 1.0, "running": 0.0, "prompt": 200.0, "output": 40.0}
+        with pytest.raises(EngineUnavailable):
+            await outputs(engine)
+        assert _figures(metrics)["engine_up"] == 0.0
+
+
+def _figures(metrics: Metrics) -> dict[str, float | None]:
+    value = metrics.registry.get_sample_value
+    tokens = {kind: value("kefu_engine_tokens_total", {"kind": kind}) for kind in ("prompt", "output")}
+    return {"engine_up": value("kefu_engine_up"), "running": value("kefu_engine_running"), **tokens}
 
 
 async def test_without_functions_only_an_answer_is_allowed() -> None:

@@ -25,18 +25,16 @@ SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 ADDED = ("<tool_call>", "</tool_call>")
 
 # The form of Qwen2.5: each message between <|im_start|>role and <|im_end|>, functions listed in the system message.
-CHAT_TEMPLATE = "".join(
-    [
-        "{%- if messages[0]['role'] == 'system' %}{% set said = messages[0]['content'] %}{% set rest = messages[1:] %}",
-        "{%- else %}{% set said = '' %}{% set rest = messages %}{% endif %}",
-        "{{- '<|im_start|>system\n' + said }}",
-        "{%- if tools %}{{ '\n\n# Tools\n\n<tools>' }}",
-        "{%- for tool in tools %}{{ '\n' + tool | tojson }}{% endfor %}{{ '\n</tools>' }}{% endif %}",
-        "{{- '<|im_end|>\n' }}",
-        "{%- for message in rest %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] }}",
-        "{{- '<|im_end|>\n' }}{% endfor %}",
-        "{%- if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}",
-    ]
+CHAT_TEMPLATE = (
+    "{%- if messages[0]['role'] == 'system' %}{% set said = messages[0]['content'] %}{% set rest = messages[1:] %}"
+    "{%- else %}{% set said = '' %}{% set rest = messages %}{% endif %}"
+    "{{- '<|im_start|>system\n' + said }}"
+    "{%- if tools %}{{ '\n\n# Tools\n\n<tools>' }}"
+    "{%- for tool in tools %}{{ '\n' + tool | tojson }}{% endfor %}{{ '\n</tools>' }}{% endif %}"
+    "{{- '<|im_end|>\n' }}"
+    "{%- for message in rest %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] }}"
+    "{{- '<|im_end|>\n' }}{% endfor %}"
+    "{%- if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 
 

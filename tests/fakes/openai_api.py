@@ -92,6 +92,7 @@ Answer: TypeAlias = Said | Raw | Failed | Hang
 Answers: TypeAlias = Answer | Callable[[Json], Answer]
 
 FEATURES = {
+    "grammar": lambda body: "structured_outputs" in body,
     "logprobs": lambda body: "logprobs" in body,
     "stream_options": lambda body: "stream_options" in body,
     "json_schema": lambda body: body.get("response_format", {}).get("type") == "json_schema",
@@ -102,6 +103,7 @@ FEATURES = {
 """What can be refused by itself."""
 
 _WORDS = {
+    "grammar": "Invalid grammar specification",
     "logprobs": "logprobs is not supported",
     "stream_options": "unknown field stream_options",
     "json_schema": "This response_format type is unavailable now",
@@ -120,6 +122,8 @@ class FakeOpenAI:
         self.key = key
         self.max_model_len = max_model_len
         """As vLLM lists it; 0 leaves it out."""
+        self.owned_by = "fake"
+        """Who it says it is; "vllm" takes vLLM's own fields as well."""
         self.refuses: set[str] = set()
         self.wordless = False
         """Refusals do not say what they refuse."""
@@ -183,7 +187,7 @@ class FakeOpenAI:
             return refused
         if not self.lists_models:
             return _error(Failed(404, "no such route"))
-        card: Json = {"id": self.model, "object": "model", "created": 1, "owned_by": "fake"}
+        card: Json = {"id": self.model, "object": "model", "created": 1, "owned_by": self.owned_by}
         if self.max_model_len:
             card["max_model_len"] = self.max_model_len
         return web.json_response({"object": "list", "data": [card]})
@@ -202,7 +206,7 @@ class FakeOpenAI:
             body = json.loads(await request.read())
         except ValueError:
             return _error(Failed(400, "We could not parse the JSON body of your request."))
-        if problem := problem_of(body):
+        if problem := problem_of(body, vllm=self.owned_by == "vllm"):
             self.malformed.append(problem)
             return _error(Failed(400, problem, "invalid_request_error"))
         if body["model"] != self.model:
@@ -328,15 +332,20 @@ _FIELDS: dict[str, Callable[[Any], bool]] = {
     "response_format": lambda value: _is_format(value),
 }
 
+_FIELDS_OF_VLLM: dict[str, Callable[[Any], bool]] = {
+    "structured_outputs": lambda value: set(value) == {"grammar"} and value["grammar"].startswith("root ::= "),
+}
 
-def problem_of(body: Any) -> str:
+
+def problem_of(body: Any, *, vllm: bool = False) -> str:
     """What the API's reference does not allow; "" for nothing."""
     if not isinstance(body, dict) or not {"model", "messages"} <= set(body):
         return "you must provide a model and messages"
+    fields = _FIELDS | (_FIELDS_OF_VLLM if vllm else {})
     for name, value in body.items():
-        if name not in _FIELDS:
+        if name not in fields:
             return f"Unrecognized request argument supplied: {name}"
-        if not _FIELDS[name](value):
+        if not fields[name](value):
             return f"Invalid value for '{name}'"
     if "stream_options" in body and not body.get("stream"):
         return "The 'stream_options' parameter is only allowed when 'stream' is enabled"

@@ -1,0 +1,252 @@
+"""Qwen2.5 in vLLM's asynchronous engine, inside this process.
+
+vLLM's own health check calls a frozen engine healthy, and an engine that has died stays dead. So it is kept from here:
+an engine that dies, or gives no token for `timeout_seconds` although it was asked, is ended and loaded anew, at growing
+distances; meanwhile it says that it is not ready, and the fallback answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from bot.engine.model import NOTHING, Finish, LoadFailed, Model, Piece
+from bot.engine.output import OutputReader, SaidCall
+from bot.errors import BadOutput, EngineTimeout, EngineUnavailable
+from bot.messages import Answered, Delta, EngineOutput, FunctionCall, Prompt
+from bot.ports import Clock, EngineHealth
+from bot.telemetry import Metrics, get_logger
+
+RELOAD_SECONDS = (1.0, 5.0, 30.0, 300.0)
+"""Before it is loaded again after it died or could not be loaded; the last one again and again."""
+STEADY_SECONDS = 120.0
+"""An engine that lived so long has not died of being loaded."""
+WATCH_SECONDS = 0.2
+WARM_UP_SECONDS = 300.0
+"""A first token may take this long: kernels are being compiled."""
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long the engine may be silent, in seconds."""
+
+    first_token: float
+    """Before the first token of an output: the prompt is being read, and others before it."""
+    next_token: float
+    """Between two tokens."""
+    idle: float
+    """Without anything to do, before it is tried out."""
+    canary: float
+    """For the one token of that trial."""
+    hang: float
+    """Altogether, though asked, before it is ended and loaded again."""
+    output: float
+    """For a whole output."""
+
+    @classmethod
+    def within(cls, timeout_seconds: float) -> Patience:
+        """From `model.timeout_seconds`: 30 s and 15 s at its usual 60 s, more on a machine that is known to be slow."""
+        return cls(
+            first_token=timeout_seconds / 2,
+            next_token=timeout_seconds / 4,
+            idle=timeout_seconds / 6,
+            canary=timeout_seconds / 6,
+            hang=timeout_seconds,
+            output=timeout_seconds,
+        )
+
+
+class VllmEngine:
+    """Answers with a model that it keeps alive. `load` makes one that is ready to be asked."""
+
+    def __init__(
+        self, load: Callable[[], Awaitable[Model]], *, patience: Patience, clock: Clock, metrics: Metrics
+    ) -> None:
+        self._load = load
+        self._patience = patience
+        self._clock = clock
+        self._metrics = metrics
+        self._model: Model | None = None
+        self._answers = False
+        self._problem = "is not started"
+        self._heard = 0.0
+        """When the engine last gave a token, or was last asked while it had nothing to do."""
+        self._measured = NOTHING
+        self._tried = asyncio.Event()
+        self._keeper: asyncio.Task[None] | None = None
+
+    @property
+    def name(self) -> str:
+        return "vllm"
+
+    async def start(self) -> None:
+        self._problem = "is being loaded"
+        self._keeper = asyncio.create_task(self._keep(), name="engine keeper")
+
+    async def wait_loaded(self) -> None:
+        await self._tried.wait()
+
+    async def close(self) -> None:
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
+            self._keeper = None
+        self._problem = "is not started"
+
+    def health(self) -> EngineHealth:
+        return EngineHealth(ready=self._answers, detail=self._problem)
+
+    # -- Answering --
+
+    async def generate(self, prompt: Prompt) -> AsyncGenerator[EngineOutput, None]:
+        model = self._model
+        if model is None or not self._answers:
+            raise EngineUnavailable(self._problem)
+        rendered = await asyncio.to_thread(model.render, prompt)
+        reader, tokens, logprob = OutputReader(), 0, 0.0
+        finish: Finish | None = None
+        if not model.open_requests:
+            self._heard = self._clock.monotonic()
+        async with aclosing(self._timely(model.stream(rendered))) as pieces:
+            async for piece in pieces:
+                tokens += piece.tokens
+                logprob += piece.logprob
+                finish = piece.finish
+                if (grown := reader.feed(piece.text)) is not None:
+                    yield Delta(text=grown)
+        if finish is Finish.ABORT:
+            raise EngineUnavailable("the engine gave this output up")
+        if finish is not Finish.STOP:
+            raise BadOutput("the output was longer than model.max_tokens")
+        said = reader.end()
+        spent = len(rendered.tokens) + tokens
+        if isinstance(said, SaidCall):
+            yield FunctionCall(name=said.name, arguments=said.arguments, tokens=spent)
+        else:
+            mean = logprob / tokens if tokens else None
+            yield Answered(text=said.text, confidence=said.confidence, logprob=mean, tokens=spent)
+
+    async def _timely(self, pieces: AsyncGenerator[Piece, None]) -> AsyncGenerator[Piece, None]:
+        """The pieces, each within its time.
+
+        :raises EngineTimeout: one was not.
+        """
+        started = self._clock.monotonic()
+        limit = self._patience.first_token
+        try:
+            while True:
+                left = self._patience.output - (self._clock.monotonic() - started)
+                try:
+                    async with asyncio.timeout(min(limit, left)):
+                        piece = await anext(pieces)
+                except StopAsyncIteration:
+                    return
+                except TimeoutError:
+                    raise EngineTimeout("no token within the time limit") from None
+                self._heard = self._clock.monotonic()
+                limit = self._patience.next_token
+                yield piece
+                if piece.finish is not None:
+                    return
+        finally:
+            await pieces.aclose()
+
+    # -- Keeping it alive --
+
+    async def _keep(self) -> None:
+        failures = 0
+        while True:
+            try:
+                model = await self._load()
+            except LoadFailed as error:
+                self._give_way(str(error))
+            else:
+                lived = await self._watch(model)
+                failures = 0 if lived > STEADY_SECONDS else failures
+            pause = RELOAD_SECONDS[min(failures, len(RELOAD_SECONDS) - 1)]
+            failures += 1
+            log.error("the engine is loaded again", reason=self._problem, seconds=pause)
+            await asyncio.sleep(pause)
+            self._metrics.engine_reloads.inc()
+
+    async def _watch(self, model: Model) -> float:
+        """Keeps an eye on a model until it has to be given up; ends it then. Returns the seconds it lived."""
+        born = self._clock.monotonic()
+        try:
+            if await self._warm_up(model):
+                self._model = model
+                self._heard = self._clock.monotonic()
+                self._measured = NOTHING
+                self._take_over()
+                log.info("the engine answers", seconds=round(self._heard - born, 1))
+                self._give_way(await self._until_broken(model))
+        finally:
+            self._model = None
+            self._answers = False
+            await model.close()
+        return self._clock.monotonic() - born
+
+    async def _warm_up(self, model: Model) -> bool:
+        try:
+            async with asyncio.timeout(max(WARM_UP_SECONDS, self._patience.hang)):
+                await model.canary()
+        except (EngineUnavailable, TimeoutError):
+            self._give_way("died, or hung, at its first token")
+            return False
+        return True
+
+    async def _until_broken(self, model: Model) -> str:
+        """Returns what is wrong with it, for the operator."""
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            if model.dead:
+                return "its processes have died"
+            silent = self._clock.monotonic() - self._heard
+            if not model.open_requests and silent >= self._patience.idle:
+                await self._try_out(model)
+            elif model.open_requests and silent >= self._patience.first_token:
+                self._give_way(f"has been silent for {silent:.0f} s")
+            elif not self._answers and silent < self._patience.canary:
+                self._take_over()
+            if self._clock.monotonic() - self._heard >= self._patience.hang:
+                return f"hangs: no token for {self._patience.hang:.0f} s"
+            self._measure(model)
+
+    async def _try_out(self, model: Model) -> None:
+        try:
+            async with asyncio.timeout(self._patience.canary):
+                await model.canary()
+        except EngineUnavailable:
+            return  # seen as dead in a moment
+        except TimeoutError:
+            self._give_way("does not answer when it is tried out")
+            return
+        self._heard = self._clock.monotonic()
+        if not self._answers:
+            self._take_over()
+
+    def _take_over(self) -> None:
+        self._answers, self._problem = True, ""
+        self._metrics.engine_up.set(1)
+        self._tried.set()
+
+    def _give_way(self, problem: str) -> None:
+        if self._answers or self._problem != problem:
+            log.error("the engine does not answer", reason=problem)
+        self._answers, self._problem = False, problem
+        self._metrics.engine_up.set(0)
+        self._tried.set()
+
+    def _measure(self, model: Model) -> None:
+        load, before = model.load(), self._measured
+        self._metrics.engine_running.set(load.running)
+        self._metrics.engine_waiting.set(load.waiting)
+        tokens = self._metrics.engine_tokens
+        tokens.labels("prompt").inc(load.prompt_tokens - before.prompt_tokens)
+        tokens.labels("cached").inc(load.cached_tokens - before.cached_tokens)
+        tokens.labels("output").inc(load.output_tokens - before.output_tokens)
+        self._measured = load

@@ -1,0 +1,342 @@
+"""A model loaded into vLLM's asynchronous engine. The only module that knows vLLM, which takes seven seconds to import:
+it is imported when a model is loaded.
+
+Written against vLLM 0.32 and 0.33. The engine runs in processes of its own; this process talks to it over sockets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import functools
+import itertools
+import os
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bot.engine import processes
+from bot.engine.chat import chat_of
+from bot.engine.grammar import output_grammar
+from bot.engine.model import Finish, Load, LoadFailed, Piece, Rendered
+from bot.errors import BadOutput, EngineUnavailable
+from bot.messages import Prompt
+from bot.telemetry import get_logger
+
+PROCESSES_FILE = "engine-processes.json"
+"""In the data folder: what the engine has started, for the start after a crash."""
+
+OVERLENGTH = 1.5
+"""A model may write so many times `max_answer_chars`: what is too long is cut at a sentence's end, which reads better
+than a sentence that the grammar ended in its middle."""
+_LEAST_ROOM = 512
+"""Tokens a prompt needs at the very least: rules, functions and a short question."""
+_CLOSE_SECONDS = 15.0
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VllmSettings:
+    """Section `model` of kefu.toml, as far as it is about vLLM, with what of `dialogue` a prompt needs."""
+
+    name: str
+    hub: str = "huggingface"
+    temperature: float = 0.3
+    top_p: float = 0.9
+    max_tokens: int = 1024
+    max_concurrency: int = 0
+    max_model_len: int = 0
+    gpu_memory_utilization: float = 0.9
+    tensor_parallel_size: int = 1
+    quantization: str = ""
+    dtype: str = "auto"
+    enforce_eager: bool = False
+    engine_args: Mapping[str, Any] = field(default_factory=dict)
+    history_tokens: int = 2000
+
+    def arguments(self) -> dict[str, Any]:
+        """As `AsyncEngineArgs` takes them."""
+        return {
+            "model": self.name,
+            "max_model_len": self.max_model_len or None,
+            "gpu_memory_utilization": self.gpu_memory_utilization,
+            "tensor_parallel_size": self.tensor_parallel_size,
+            "quantization": self.quantization or None,
+            "dtype": self.dtype,
+            "enforce_eager": self.enforce_eager,
+            **({"max_num_seqs": self.max_concurrency} if self.max_concurrency else {}),
+            "enable_prefix_caching": True,
+            # Named, never "auto": the first request would choose for all that follow.
+            "structured_outputs_config": {"backend": "xgrammar"},
+            # Prompts are people's words.
+            "enable_log_requests": False,
+            "disable_log_stats": True,
+            "trust_remote_code": False,
+            **self.engine_args,
+        }
+
+
+FROM_MODEL_SECTION = tuple(field.name for field in dataclasses.fields(VllmSettings) if field.name != "history_tokens")
+"""What the section `model` has under the same name."""
+
+
+def missing_weights(name: str) -> str | None:
+    """What is wrong with a local path to a model, for the operator; None for a name that a hub may know."""
+    path = Path(name)
+    if not name.startswith((".", "/", "~")) and not path.exists():
+        return None
+    if not path.exists():
+        return f"model.name: there is nothing at {name}"
+    if path.is_file():
+        return None if path.suffix == ".gguf" else f"model.name: {name} is neither a folder nor a .gguf file"
+    if not (path / "config.json").is_file():
+        return f"model.name: {name} holds no model: config.json is missing"
+    if not any(path.glob("*.safetensors")):
+        return f"model.name: {name} holds no weights: no .safetensors file (others are not loaded: they can hold code)"
+    return None
+
+
+async def load(settings: VllmSettings, data: Path) -> VllmModel:
+    """A loaded model. What an earlier bot left running is ended first.
+
+    :raises LoadFailed: it can not be loaded; says why as far as that is known.
+    """
+    file = data / PROCESSES_FILE
+    if ended := await asyncio.to_thread(processes.end_remembered, file):
+        log.warning("an earlier engine was still running and was ended", processes=ended)
+    ours = os.getpid()
+    before = await asyncio.to_thread(processes.descendants, ours)
+    # In a thread: it waits for half a minute. A loop that holds another takes it up at the first request.
+    building = asyncio.ensure_future(asyncio.to_thread(_build, settings))
+    try:
+        engine, stats = await asyncio.shield(building)
+    except BaseException:
+        # A thread can not be stopped; without the processes that it waits for, it ends by itself.
+        while not building.done():
+            processes.kill(await asyncio.to_thread(processes.descendants, ours) - before)
+            await asyncio.wait([building], timeout=0.2)
+        if not building.cancelled() and building.exception() is None:
+            await asyncio.to_thread(building.result()[0].shutdown, 0.0)
+        raise
+    started = await asyncio.to_thread(processes.descendants, ours) - before
+    await asyncio.to_thread(processes.remember, file, started)
+    return VllmModel(engine, stats, settings, started, file)
+
+
+class VllmModel:
+    """A `bot.engine.model.Model`. `load` makes it."""
+
+    def __init__(
+        self,
+        engine: Any,
+        stats: _Stats,
+        settings: VllmSettings,
+        started: frozenset[processes.Process],
+        file: Path,
+    ) -> None:
+        self._engine = engine
+        self._stats = stats
+        self._settings = settings
+        self._file = file
+        self._tokenizer = engine.get_tokenizer()
+        self._room = engine.model_config.max_model_len - settings.max_tokens
+        self._numbers = itertools.count(1)
+        self._count = functools.lru_cache(maxsize=2048)(self._count_tokens)
+        self.processes = started
+        """What it runs in."""
+
+    @property
+    def dead(self) -> bool:
+        return bool(self._engine.errored)
+
+    @property
+    def open_requests(self) -> int:
+        return int(self._engine.get_num_unfinished_requests())
+
+    def load(self) -> Load:
+        return self._stats.load()
+
+    def render(self, prompt: Prompt) -> Rendered:
+        chat = chat_of(prompt, room=self._room, history_tokens=self._settings.history_tokens, count=self._count)
+        if chat.question_shortened or chat.passages_left_out:
+            log.info(
+                "a prompt was shortened",
+                question=chat.question_shortened,
+                passages=chat.passages_left_out,
+                history=chat.history_left_out,
+            )
+        text = self._tokenizer.apply_chat_template(
+            list(chat.messages), tools=list(chat.tools) or None, add_generation_prompt=True, tokenize=False
+        )
+        tokens = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+        most = min(round(prompt.max_answer_chars * OVERLENGTH), self._settings.max_tokens - 40)
+        return Rendered(tokens=tokens, grammar=output_grammar(prompt.functions, max_chars=max(most, 16)))
+
+    async def stream(self, rendered: Rendered) -> AsyncGenerator[Piece, None]:
+        from vllm.sampling_params import RequestOutputKind, SamplingParams, StructuredOutputsParams
+
+        parameters = SamplingParams(
+            temperature=self._settings.temperature,
+            top_p=self._settings.top_p,
+            max_tokens=self._settings.max_tokens,
+            structured_outputs=StructuredOutputsParams(grammar=rendered.grammar),
+            output_kind=RequestOutputKind.DELTA,
+            logprobs=0,  # of the chosen tokens alone
+        )
+        logprob = 0.0
+        async with aclosing(self._generate(rendered.tokens, parameters)) as outputs:
+            async for output in outputs:
+                [said] = output.outputs
+                total = said.cumulative_logprob or 0.0
+                finish = None if said.finish_reason is None else Finish(said.finish_reason)
+                yield Piece(text=said.text, tokens=len(said.token_ids), logprob=total - logprob, finish=finish)
+                logprob = total
+
+    async def canary(self) -> None:
+        from vllm.sampling_params import SamplingParams
+
+        tokens = self._tokenizer("你好", add_special_tokens=False)["input_ids"]
+        async with aclosing(self._generate(tokens, SamplingParams(max_tokens=1, temperature=0.0))) as outputs:
+            async for _ in outputs:
+                pass
+
+    async def close(self) -> None:
+        # A hanging process would be asked politely for ever.
+        await asyncio.to_thread(processes.kill, self.processes)
+        try:
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await asyncio.to_thread(self._engine.shutdown, 0.0)
+        except TimeoutError:
+            log.error("the engine could not be shut down in time", seconds=_CLOSE_SECONDS)
+        await asyncio.to_thread(self._file.unlink, missing_ok=True)
+
+    async def _generate(self, tokens: Any, parameters: Any) -> AsyncGenerator[Any, None]:
+        """vLLM's own stream, with our errors. Closing it aborts the request in the engine."""
+        from vllm.exceptions import GracefulHTTPError, VLLMClientError
+        from vllm.inputs.engine import tokens_input
+        from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
+
+        request = f"kefu-{next(self._numbers)}"
+        try:
+            stream = self._engine.generate(tokens_input(list(tokens)), parameters, request)
+            async with aclosing(stream) as outputs:
+                async for output in outputs:
+                    yield output
+        except (EngineDeadError, EngineGenerateError):
+            raise EngineUnavailable("the engine has died") from None
+        except GracefulHTTPError:
+            raise EngineUnavailable("the engine takes no more requests") from None
+        except VLLMClientError as error:
+            # Its text may quote the prompt.
+            raise BadOutput(f"the engine refuses the prompt: {type(error).__name__}") from None
+
+    def _count_tokens(self, text: str) -> int:
+        return len(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+class _Stats:
+    """Counts what vLLM tells its loggers."""
+
+    def __init__(self) -> None:
+        self._running = self._waiting = self._prompt = self._cached = self._output = 0
+
+    def load(self) -> Load:
+        return Load(
+            running=self._running,
+            waiting=self._waiting,
+            prompt_tokens=self._prompt,
+            cached_tokens=self._cached,
+            output_tokens=self._output,
+        )
+
+    def record(self, scheduler: Any, iteration: Any) -> None:
+        """See `vllm.v1.metrics.loggers.StatLoggerBase.record`."""
+        if scheduler is not None:
+            self._running, self._waiting = scheduler.num_running_reqs, scheduler.num_waiting_reqs
+            self._prompt += scheduler.prefix_cache_stats.queries
+            self._cached += scheduler.prefix_cache_stats.hits
+        if iteration is not None:
+            self._output += iteration.num_generation_tokens
+
+
+def _build(settings: VllmSettings) -> tuple[Any, _Stats]:
+    # Before vLLM is imported, which reads them. A forked child would inherit the index's threads, locked.
+    defaults = {
+        "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
+        "VLLM_NO_USAGE_STATS": "1",
+        "VLLM_LOGGING_LEVEL": "WARNING",
+        "VLLM_LOGGING_STREAM": "ext://sys.stderr",
+    }
+    if settings.hub == "modelscope":
+        defaults["VLLM_USE_MODELSCOPE"] = "True"
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+    try:
+        return _built(settings)
+    except LoadFailed:
+        raise
+    except ImportError as error:
+        raise LoadFailed(f"vllm can not be imported: {_one_line(error)}") from None
+    except OSError as error:
+        raise LoadFailed(f"model.name: {settings.name} can not be read: {_one_line(error)}") from None
+    except Exception as error:  # noqa: BLE001 - whatever a library makes of a setting or a card is the operator's to read
+        raise LoadFailed(f"{settings.name} can not be loaded: {_one_line(error)}") from None
+
+
+def _built(settings: VllmSettings) -> tuple[Any, _Stats]:
+    from vllm.engine.arg_utils import AsyncEngineArgs
+    from vllm.v1.engine.async_llm import AsyncLLM
+    from vllm.v1.metrics.loggers import StatLoggerBase
+
+    stats = _Stats()
+
+    class Logger(StatLoggerBase):  # type: ignore[misc]  # vLLM brings no types that mypy can follow
+        def __init__(self, vllm_config: Any, engine_index: int = 0) -> None:
+            """Made by vLLM, one an engine."""
+
+        def record(self, scheduler_stats: Any, iteration_stats: Any, *_rest: Any, **_more: Any) -> None:
+            stats.record(scheduler_stats, iteration_stats)
+
+        def log_engine_initialized(self) -> None:
+            """Nothing to say."""
+
+    try:
+        arguments = AsyncEngineArgs(**settings.arguments())
+    except TypeError as error:
+        raise LoadFailed(f"model.engine_args: {_one_line(error)}") from None
+    _check_memory(settings)
+    engine = AsyncLLM.from_engine_args(arguments, stat_loggers=[Logger])
+    if engine.model_config.max_model_len - settings.max_tokens < _LEAST_ROOM:
+        engine.shutdown(0.0)
+        raise LoadFailed(
+            f"model.max_tokens = {settings.max_tokens} leaves less than {_LEAST_ROOM} of "
+            f"{engine.model_config.max_model_len} tokens for the prompt"
+        )
+    return engine, stats
+
+
+def _check_memory(settings: VllmSettings) -> None:
+    """A card that can not even hold the weights is named before vLLM has tried for minutes.
+
+    :raises LoadFailed: it is too small.
+    """
+    from vllm.platforms import current_platform
+
+    folder = Path(settings.name)
+    if not current_platform.is_cuda() or not folder.is_dir():
+        return
+    weights = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    share = weights / settings.tensor_parallel_size
+    allowed = current_platform.get_device_total_memory() * settings.gpu_memory_utilization
+    if share > allowed:
+        raise LoadFailed(
+            f"the card is too small: the weights take {share / 2**30:.1f} GiB of it, and it may use "
+            f"{allowed / 2**30:.1f} GiB; see docs/operating.md for what fits which card"
+        )
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__
