@@ -12,9 +12,11 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from bot.dialogue.core import Dialogue
+from bot.dialogue.functions.registry import Functions
 from bot.dialogue.intents import SHIPPED
 from bot.dialogue.phrases import Phrases
 from bot.dialogue.settings import DialogueSettings
+from bot.dialogue.ticketing import Ticketing
 from bot.dialogue.understanding import Understanding
 from bot.engine import vllm_model
 from bot.engine.extractive import ExtractiveEngine
@@ -23,7 +25,7 @@ from bot.engine.openai import OpenAIEngine
 from bot.engine.vllm import Patience, VllmEngine
 from bot.errors import OperatorError
 from bot.messages import Turn, TurnResult
-from bot.ports import Clock, Engine, SnapshotSink, Tickets
+from bot.ports import Clock, Engine, SnapshotSink
 from bot.retrieval import Retrieval
 from bot.server.ports import PartHealth
 from bot.settings import Settings
@@ -52,7 +54,8 @@ class Answering:
         dialogue_settings: DialogueSettings,
         *,
         phrases: Phrases,
-        tickets: Tickets,
+        ticketing: Ticketing,
+        functions: Functions,
         metrics: Metrics,
         clock: Clock,
         data: Path,
@@ -60,7 +63,8 @@ class Answering:
         self._settings = settings
         self._dialogue_settings = dialogue_settings
         self._phrases = phrases
-        self._tickets = tickets
+        self._ticketing = ticketing
+        self._functions = functions
         self._metrics = metrics
         self._clock = clock
         self._data = data
@@ -114,7 +118,8 @@ class Answering:
         self._dialogue = Dialogue(
             knowledge=retrieval,
             engine=engine,
-            tickets=self._tickets,
+            ticketing=self._ticketing,
+            functions=self._functions,
             understanding=understanding,
             phrases=self._phrases,
             settings=self._dialogue_settings,

@@ -8,6 +8,8 @@ KefuError
  ├── StoreUnavailable             the database can not commit now (locked, full, failing disk)
  ├── TurnError                    ends a turn; becomes a sentence for the customer in Dialogue and nowhere else
  │    ├── KnowledgeUnavailable
+ │    ├── FunctionFailed          a function gave no result in time, or none that can be used
+ │    │    └── Unconfirmed        nobody knows whether it did what it was called for
  │    └── EngineError
  │         ├── EngineUnavailable  down, starting, or refusing more work
  │         │    └── EngineBusy    as many generations run as it takes; the next may be taken again
@@ -56,6 +58,14 @@ class TurnError(KefuError):
 
 class KnowledgeUnavailable(TurnError):
     """The index can not be searched now."""
+
+
+class FunctionFailed(TurnError):
+    """A function gave no result in time, or none that can be used."""
+
+
+class Unconfirmed(FunctionFailed):
+    """A function that changes something was begun, and nobody knows what became of it."""
 
 
 class EngineError(TurnError):

@@ -52,6 +52,13 @@ def _channel_addresses(values: tuple[str, ...]) -> tuple[str, ...]:
     return values
 
 
+def _module_names(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        if not all(part.isidentifier() for part in value.split(".")):
+            raise ValueError('must be a list of Python modules such as "acme_functions.orders"')
+    return values
+
+
 def _header_safe(value: SecretStr) -> SecretStr:
     if not re.fullmatch(r"[!-~]*", value.get_secret_value()):
         raise ValueError("must be ASCII letters, digits and signs without spaces: it travels in an HTTP header")
@@ -202,6 +209,13 @@ class TicketSettings(Section):
     """Within how many hours a ticket should be answered."""
 
 
+class FunctionSettings(Section):
+    """What can be done for a customer besides answering and opening tickets: docs/functions.md."""
+
+    modules: Annotated[tuple[str, ...], AfterValidator(_module_names)] = ()
+    """Python modules with functions of your own, installed beside kefu, e.g. ["acme_functions.orders"]."""
+
+
 class LimitSettings(Section):
     """What one person, one conversation and the whole house may ask for."""
 
@@ -252,6 +266,7 @@ SECTIONS: dict[str, type[Section]] = {
     "model": ModelSettings,
     "dialogue": DialogueSettings,
     "tickets": TicketSettings,
+    "functions": FunctionSettings,
     "limits": LimitSettings,
     "privacy": PrivacySettings,
     "admin": AdminSettings,

@@ -36,6 +36,7 @@ from bot.sections import (
     CacheSettings,
     DatabaseSettings,
     DialogueSettings,
+    FunctionSettings,
     HttpSettings,
     KnowledgeSettings,
     LimitSettings,
@@ -72,6 +73,7 @@ class Settings:
     model: ModelSettings = field(default_factory=ModelSettings)
     dialogue: DialogueSettings = field(default_factory=DialogueSettings)
     tickets: TicketSettings = field(default_factory=TicketSettings)
+    functions: FunctionSettings = field(default_factory=FunctionSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
     privacy: PrivacySettings = field(default_factory=PrivacySettings)
     admin: AdminSettings = field(default_factory=AdminSettings)

@@ -82,6 +82,8 @@ async def _look_at_parts(settings: Settings, channels: Mapping[str, Check]) -> l
         await _look("index", lambda: _index(settings), INDEX_SECONDS),
         await _look("engine", lambda: _engine(settings), ENGINE_SECONDS),
     ]
+    if settings.functions.modules:
+        found.append(await _look("functions", lambda: asyncio.to_thread(_functions, settings), LIMIT_SECONDS))
     # Side by side: one platform that does not answer keeps nobody waiting twice.
     return found + list(await asyncio.gather(*(_look(name, check, LIMIT_SECONDS) for name, check in channels.items())))
 
@@ -171,6 +173,12 @@ async def _engine(settings: Settings) -> str:
     # Made and not started: loading takes minutes and the whole card. It says what is missing.
     await asyncio.to_thread(make_engine, settings, data=data_folder(settings), metrics=Metrics(), clock=SystemClock())
     return f"{settings.model.backend}, {settings.model.name} is there to be loaded"
+
+
+def _functions(settings: Settings) -> str:
+    from bot.dialogue.functions.discovery import find_functions
+
+    return ", ".join(function.name for function in find_functions(settings.functions.modules))
 
 
 def _channel_checks(settings: Settings) -> dict[str, Check]:

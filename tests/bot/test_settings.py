@@ -46,6 +46,7 @@ CONTRACT: dict[str, dict[str, object]] = {
         "persona": "",
     },
     "tickets": {"prefix": "TICKET", "notify": (), "sla_hours": 24},
+    "functions": {"modules": ()},
     "limits": {
         "user_per_minute": 20,
         "queue_per_conversation": 20,
@@ -176,6 +177,10 @@ MISTAKES = {
     "no address": (
         "[tickets]\nnotify = ['me']\n",
         ':2: tickets.notify must be a list of channel addresses such as "telegram:-1001234567890"',
+    ),
+    "no module": (
+        "[functions]\nmodules = ['acme/orders.py']\n",
+        ':2: functions.modules must be a list of Python modules such as "acme_functions.orders"',
     ),
     "later address": (
         "[tickets]\nnotify = ['slack:C1']\n",

@@ -190,6 +190,28 @@ def test_a_model_server_that_hangs_is_named(
     assert of(kefu("doctor", "--json"))["engine"] == (False, "no answer within 0.5 s")
 
 
+@pytest.mark.parametrize(
+    ("module", "found"),
+    [
+        pytest.param("tests.functions.acme_functions.orders", (True, "order_status, cancel_order"), id="there"),
+        pytest.param(
+            "acme_functions_not_there",
+            (
+                False,
+                "functions.modules: acme_functions_not_there can not be imported: "
+                "No module named 'acme_functions_not_there'",
+            ),
+            id="missing",
+        ),
+    ],
+)
+def test_an_operators_functions_are_named(
+    kefu: Kefu, monkeypatch: pytest.MonkeyPatch, module: str, found: tuple[bool, str]
+) -> None:
+    monkeypatch.setenv("KEFU_FUNCTIONS__MODULES", f'["{module}"]')
+    assert of(kefu("doctor", "--json"))["functions"] == found
+
+
 def test_an_engine_whose_model_is_missing_is_named(kefu: Kefu, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     find = importlib.util.find_spec
     monkeypatch.setenv("KEFU_MODEL__BACKEND", "vllm")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
+import types
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +16,10 @@ from bot.app import App, open_app
 from bot.errors import AlreadyRunning, SettingsError
 from bot.messages import ConversationRef, IncomingMessage, Sender
 from bot.ports import Intake
-from bot.sections import DatabaseSettings, KnowledgeSettings, TicketSettings
+from bot.sections import DatabaseSettings, FunctionSettings, KnowledgeSettings, TicketSettings
 from bot.settings import Settings
 from tests.core.test_turns import CLOCK, until
+from tests.dialogue.shop import Shop, calls
 from tests.fakes.channel import MemoryChannel
 
 LIN = ConversationRef(platform="memory", account="", channel="lin")
@@ -32,11 +35,12 @@ def settings(folder: Path) -> Settings:
 
 
 @contextlib.asynccontextmanager
-async def running(folder: Path, channel: MemoryChannel) -> AsyncIterator[App]:
+async def running(folder: Path, channel: MemoryChannel, *, modules: tuple[str, ...] = ()) -> AsyncIterator[App]:
     """The product, serving until the block ends."""
     stop, ready = asyncio.Event(), asyncio.Event()
+    wanted = replace(settings(folder), functions=FunctionSettings(modules=modules))
     async with (
-        open_app(settings(folder), channels=lambda _: [channel], alone=True) as app,
+        open_app(wanted, channels=lambda _: [channel], alone=True) as app,
         asyncio.TaskGroup() as group,
     ):
         group.create_task(app.serve(stop, recover=True, ready=lambda _: ready.set()))
@@ -92,6 +96,22 @@ async def test_what_was_said_survives_a_restart(tmp_path: Path) -> None:
         await ask(app, channel, "订单多久发货？", 1)
     async with running(tmp_path, channel) as app:
         assert "退" in await ask(app, channel, "那退货呢？", 2)
+
+
+async def test_an_operators_function_is_asked_for_and_made_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, module = Shop(), types.ModuleType("kefu_test_shop")
+    module.FUNCTIONS = shop.functions()  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr("bot.answering.make_engine", lambda *_, **__: calls("cancel_order", order_no="1001"))
+    channel = MemoryChannel()
+    async with running(tmp_path, channel, modules=(module.__name__,)) as app:
+        assert "取消订单 1001" in await ask(app, channel, "订单 1001 想取消，怎么操作？", 1)
+        assert not shop.cancelled
+        assert await ask(app, channel, "好的", 2) == "订单 1001 已取消。"
+        await ask(app, channel, "好的", 3)
+    assert [(who, order) for who, order, _ in shop.cancelled] == [("memory:lin", "1001")]
 
 
 async def test_a_second_process_on_the_same_data_is_refused(tmp_path: Path) -> None:

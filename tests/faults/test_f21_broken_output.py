@@ -13,16 +13,14 @@ from typing import Any, Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
-from bot.dialogue.core import Dialogue
-from bot.dialogue.phrases import Phrases
 from bot.dialogue.settings import DialogueSettings
 from bot.engine.extractive import ExtractiveEngine
 from bot.engine.fallback import FallbackEngine
 from bot.engine.output import MAX_CHARS, OutputReader, SaidAnswer, SaidCall, read_output
 from bot.errors import BadOutput
 from bot.messages import OpenTicket, Outcome, TurnResult
-from tests.dialogue.people import Customer, StandingClock, TicketsInMemory
-from tests.dialogue.test_properties import KNOWLEDGE, UNDERSTANDING
+from tests.dialogue.little import customer_of, little_understanding
+from tests.dialogue.people import Customer, StandingClock
 from tests.engine.openai_runs import engine_for
 from tests.fakes.openai_api import Answer, Call, FakeOpenAI, Said
 from tests.faults import seeds
@@ -205,17 +203,9 @@ def _is_valid(reply: Said) -> bool:
 async def _house() -> AsyncIterator[tuple[FakeOpenAI, Customer]]:
     """A customer, the dialogue, the engine with its fallback, and the server."""
     async with FakeOpenAI(Said("")) as server:
-        clock, tickets = StandingClock(), TicketsInMemory()
-        engine = FallbackEngine(engine_for(server), ExtractiveEngine(), clock=clock, timeout_seconds=10.0)
+        engine = FallbackEngine(engine_for(server), ExtractiveEngine(), clock=StandingClock(), timeout_seconds=10.0)
         await engine.start()
-        dialogue = Dialogue(
-            knowledge=KNOWLEDGE,
-            engine=engine,
-            tickets=tickets,
-            understanding=UNDERSTANDING,
-            phrases=Phrases(),
-            settings=DialogueSettings(min_confidence=0.0),
-            clock=clock,
-        )
-        yield server, Customer(dialogue=dialogue, tickets=tickets)
+        # Whatever is said counts as an answer: the question here is what is read and done.
+        settings = DialogueSettings(min_confidence=0.0)
+        yield server, customer_of(engine, await little_understanding(), settings=settings)
         await engine.close()
