@@ -73,11 +73,9 @@ class EventStream:
             if field == b"data":
                 self._data.append(value.removeprefix(b" "))
             return None
-        if not self._data:
-            return None
         event = b"\n".join(self._data)
         self._data = []
-        return event
+        return event or None
 
 
 class _Piece(BaseModel):
