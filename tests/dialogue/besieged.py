@@ -20,10 +20,14 @@ import numpy as np
 
 from bot.clock import SystemClock
 from bot.dialogue.core import Dialogue
+from bot.dialogue.functions.registry import Functions
+from bot.dialogue.functions.tickets import ticket_functions
 from bot.dialogue.phrases import Phrases
 from bot.dialogue.settings import DialogueSettings
+from bot.dialogue.ticketing import Ticketing
 from bot.dialogue.understanding import Understanding
 from bot.engine.extractive import ExtractiveEngine
+from bot.history.function_calls import StoredCalls
 from bot.messages import (
     Answered,
     ConversationRef,
@@ -163,14 +167,18 @@ class Siege:
 
     def change(self, sender: Sender, engine: Engine, *, poison: str = "") -> None:
         """Another engine answers this person from here on."""
+        clock, phrases = SystemClock(), Phrases()
+        ticketing = Ticketing(tickets=self._house.desk, phrases=phrases, settings=self._settings, clock=clock)
+        log = StoredCalls(self._house.database, clock)
         self._responders.dialogues[sender.id] = Dialogue(
             knowledge=Poisoned(self._knowledge, poison),
             engine=engine,
-            tickets=self._house.desk,
+            ticketing=ticketing,
+            functions=Functions(ticket_functions(ticketing), log=log, clock=clock),
             understanding=self._understanding,
-            phrases=Phrases(),
+            phrases=phrases,
             settings=self._settings,
-            clock=SystemClock(),
+            clock=clock,
         )
 
     async def say(self, sender: Sender, text: str, *, quote: str = "") -> Seen:
