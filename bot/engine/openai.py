@@ -92,8 +92,8 @@ class OpenAIEngine:
         self._started = False
         if self._probing is not None:
             self._probing.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._probing
+            await asyncio.gather(self._probing, return_exceptions=True)
+            self._probing = None
         await self._server.close()
 
     def health(self) -> EngineHealth:

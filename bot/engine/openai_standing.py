@@ -59,8 +59,8 @@ class Standing:
         """The server gave a good answer."""
         if self._trouble:
             log.info("the model server answers")
+            self._metrics.engine_up.set(1)
         self._trouble, self.failed_generating = "", False
-        self._metrics.engine_up.set(1)
 
     def failed(self, error: EngineError, *, generating: bool) -> None:
         """The server gave no good answer. One line a kind of trouble: an outage has many customers and lasts long."""
