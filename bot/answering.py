@@ -21,6 +21,7 @@ from bot.dialogue.understanding import Understanding
 from bot.engine import vllm_model
 from bot.engine.extractive import ExtractiveEngine
 from bot.engine.fallback import FallbackEngine
+from bot.engine.openai import OpenAIEngine
 from bot.engine.vllm import Patience, VllmEngine
 from bot.errors import OperatorError
 from bot.messages import Turn, TurnResult
@@ -38,6 +39,8 @@ INTENTS_FILE = "intents.toml"
 REOPEN_SECONDS = 30.0
 TURN_MARGIN_SECONDS = 30.0
 """What a turn may take beside its generation."""
+FALLBACK_MARGIN_SECONDS = 1.0
+"""An engine keeps its time limit itself and knows then what was wrong; the fallback waits for it so much longer."""
 
 log = get_logger(__name__)
 
@@ -155,10 +158,18 @@ def make_engine(settings: Settings, *, data: Path, metrics: Metrics, clock: Cloc
     model = settings.model
     if model.backend == "extractive":
         return ExtractiveEngine()
-    first = _vllm(settings, data=data, metrics=metrics, clock=clock)
+    if model.backend == "openai":
+        first = _openai(settings, metrics=metrics, clock=clock)
+    else:
+        first = _vllm(settings, data=data, metrics=metrics, clock=clock)
     if not model.fallback:
         return first
-    return FallbackEngine(first, ExtractiveEngine(), clock=clock, timeout_seconds=model.timeout_seconds)
+    patience = model.timeout_seconds + FALLBACK_MARGIN_SECONDS
+    return FallbackEngine(first, ExtractiveEngine(), clock=clock, timeout_seconds=patience)
+
+
+def _openai(settings: Settings, *, metrics: Metrics, clock: Clock) -> Engine:
+    return OpenAIEngine(settings.model, history_tokens=settings.dialogue.history_tokens, metrics=metrics, clock=clock)
 
 
 def _vllm(settings: Settings, *, data: Path, metrics: Metrics, clock: Clock) -> Engine:

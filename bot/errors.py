@@ -12,6 +12,7 @@ KefuError
  │    │    └── Unconfirmed        nobody knows whether it did what it was called for
  │    └── EngineError
  │         ├── EngineUnavailable  down, starting, or refusing more work
+ │         │    └── EngineBusy    as many generations run as it takes; the next may be taken again
  │         ├── EngineTimeout      no output within the limit
  │         └── BadOutput          the engine said something that can not be used
  ├── SendError                    a reply did not (surely) reach the platform
@@ -73,6 +74,10 @@ class EngineError(TurnError):
 
 class EngineUnavailable(EngineError):
     """The engine is down, still loading, or refuses more work."""
+
+
+class EngineBusy(EngineUnavailable):
+    """The engine is well and has all the work it takes."""
 
 
 class EngineTimeout(EngineError):

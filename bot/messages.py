@@ -414,6 +414,8 @@ class Prompt:
     question: str
     """In a form that stands on its own."""
     max_answer_chars: int
+    last_try: bool = False
+    """The house has asked once more already: an engine that can not read its model's output does not ask again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""How likely an answer that an engine worded is right: a probability, from what retrieval, the words and the engine show.
+"""How likely an answer that an engine worded is right: from what retrieval, the words and the engine show.
 
 What a model states of itself says little, and small models state .9 of anything. What tells more is the chance that its
 passage answers the question (`bot.dialogue.evidence`), how much of the answer stands in the passages, whether it says

@@ -123,6 +123,7 @@ class Questions:
             passages=prompt.passages,
             question=prompt.question,
             max_answer_chars=prompt.max_answer_chars,
+            last_try=True,
         )
         again = await read_generation(self._engine.generate(plain), show, max_chars=prompt.max_answer_chars)
         tokens = ended.tokens + again.tokens

@@ -42,19 +42,27 @@ _INTEGER = r"-?(0|[1-9][0-9]{0,11})"
 _CONFIDENCE = r"(0(\.[0-9]{1,2})?|1(\.00?)?)"
 
 
+OVERLENGTH = 1.5
+"""A model may write so many times `max_answer_chars`: what is too long is cut at a sentence's end, which reads better
+than a sentence that the tag ended in its middle."""
+_FRAME_TOKENS = 40
+"""What the JSON around an answer takes, at the most."""
+_LEAST_CHARS = 16
+
+
+def longest_answer(max_answer_chars: int, max_tokens: int) -> int:
+    """How many characters a model may write, so that a whole output has room in its tokens."""
+    return max(min(round(max_answer_chars * OVERLENGTH), max_tokens - _FRAME_TOKENS), _LEAST_CHARS)
+
+
 def output_tag(functions: Sequence[FunctionSpec], *, max_chars: int) -> str:
     """The structural tag, as JSON.
 
     :param max_chars: of the answer's text.
     :raises SettingsError: a function's arguments have a form that is not written here; names it.
     """
-    answer = _in_a_row(
-        _exactly('{"response": '),
-        _string(0, max_chars),
-        _exactly(', "confidence": '),
-        _like(_CONFIDENCE),
-        _exactly("}"),
-    )
+    text, sure = _string(0, max_chars), _like(_CONFIDENCE)
+    answer = _in_a_row(_exactly('{"response": '), text, _exactly(', "confidence": '), sure, _exactly("}"))
     return json.dumps({"type": "structural_tag", "format": _either([answer, *map(_call, functions)])})
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from bot.engine import processes
 from bot.engine.chat import chat_of
-from bot.engine.grammar import output_tag
+from bot.engine.grammar import longest_answer, output_tag
 from bot.engine.model import Finish, Load, LoadFailed, Piece, Rendered
 from bot.errors import BadOutput, EngineUnavailable
 from bot.messages import Prompt
@@ -28,9 +28,6 @@ from bot.telemetry import get_logger
 PROCESSES_FILE = "engine-processes.json"
 """In the data folder: what the engine has started, for the start after a crash."""
 
-OVERLENGTH = 1.5
-"""A model may write so many times `max_answer_chars`: what is too long is cut at a sentence's end, which reads better
-than a sentence that the grammar ended in its middle."""
 _LEAST_ROOM = 512
 """Tokens a prompt needs at the very least: rules, functions and a short question."""
 _CLOSE_SECONDS = 15.0
@@ -172,8 +169,8 @@ class VllmModel:
             list(chat.messages), tools=list(chat.tools) or None, add_generation_prompt=True, tokenize=False
         )
         tokens = self._tokenizer(text, add_special_tokens=False)["input_ids"]
-        most = min(round(prompt.max_answer_chars * OVERLENGTH), self._settings.max_tokens - 40)
-        return Rendered(tokens=tokens, constraint=output_tag(prompt.functions, max_chars=max(most, 16)))
+        most = longest_answer(prompt.max_answer_chars, self._settings.max_tokens)
+        return Rendered(tokens=tokens, constraint=output_tag(prompt.functions, max_chars=most))
 
     async def stream(self, rendered: Rendered) -> AsyncGenerator[Piece, None]:
         from vllm.sampling_params import RequestOutputKind, SamplingParams, StructuredOutputsParams

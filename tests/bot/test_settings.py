@@ -294,7 +294,6 @@ def test_settings_show_no_secret_and_can_not_be_changed() -> None:
 @pytest.mark.parametrize(
     "environ",
     [
-        {"KEFU_MODEL__BACKEND": "openai", "KEFU_MODEL__BASE_URL": "http://127.0.0.1:1"},
         {"KEFU_CACHE__URL": "redis://:s3cret@cache"},
         {"KEFU_KNOWLEDGE__RERANKER": "BAAI/bge-reranker-v2-m3"},
         {"KEFU_PRIVACY__RETENTION_DAYS": "30"},

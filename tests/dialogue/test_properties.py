@@ -3,67 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 
-import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bot.dialogue.confidence import load as load_calibration
-from bot.dialogue.core import Dialogue
-from bot.dialogue.evidence import Evidence
-from bot.dialogue.functions.registry import Functions
-from bot.dialogue.functions.tickets import ticket_functions
-from bot.dialogue.intents import SHIPPED, read_examples
-from bot.dialogue.phrases import Phrases
-from bot.dialogue.settings import DialogueSettings
-from bot.dialogue.ticketing import Ticketing
-from bot.dialogue.understanding import Understanding
 from bot.engine.extractive import ExtractiveEngine
-from bot.messages import DialogueState, IncomingMessage, MessageKind, OpenTicket, Outcome, Passage, PendingCall
-from bot.ports import Vector
-from tests.dialogue.people import NOW, CallsInMemory, Customer, StandingClock, TicketsInMemory
-from tests.dialogue.samples import EMBEDDER
-
-
-class LittleKnowledge:
-    """Three passages; vectors from the sums of characters, so that nothing has to be loaded."""
-
-    async def search(self, question: str, *, collections: Sequence[str], limit: int) -> tuple[Passage, ...]:
-        texts = (
-            "满 99 元包邮。不满收 8 元。",
-            "Returns are free within 7 days. Keep the box.",
-            "| 甲 | 乙 |\n|---|---|\n| 1 | 2 |",
-        )
-        near = 0.8 + (sum(map(ord, question)) % 17) / 100
-        return tuple(
-            Passage(
-                id=str(n),
-                document=str(n),
-                collection="default",
-                title="运费",
-                text=text,
-                score=1 - n / 3,
-                dense=near - n / 20,
-            )
-            for n, text in enumerate(texts)
-        )
-
-    async def embed(self, text: str) -> Vector:
-        vector = np.zeros(32, dtype=np.float32)
-        for char in text:
-            vector[ord(char) % 32] += 1
-        return vector / max(float(np.linalg.norm(vector)), 1e-6)
-
-    async def embed_many(self, texts: Sequence[str]) -> Vector:
-        return np.stack([await self.embed(text) for text in texts])
-
-
-KNOWLEDGE = LittleKnowledge()
-EXAMPLES = read_examples(SHIPPED)
-UNDERSTANDING = Understanding(
-    KNOWLEDGE, EXAMPLES, asyncio.run(KNOWLEDGE.embed_many(EXAMPLES.texts)), Evidence.load(EMBEDDER), load_calibration()
-)
+from bot.messages import DialogueState, IncomingMessage, MessageKind, OpenTicket, Outcome, PendingCall
+from tests.dialogue.little import customer_of, little_understanding
+from tests.dialogue.people import NOW, Customer
 
 SCRAPS = [
     *(
@@ -126,22 +73,9 @@ def sent(draw: st.DrawFn, customer: Customer) -> IncomingMessage:
 
 
 def customer() -> Customer:
-    options = DialogueSettings()
-    tickets = TicketsInMemory()
     engine = ExtractiveEngine()
     asyncio.run(engine.start())
-    ticketing = Ticketing(tickets=tickets, phrases=Phrases(), settings=options, clock=StandingClock())
-    dialogue = Dialogue(
-        knowledge=KNOWLEDGE,
-        engine=engine,
-        ticketing=ticketing,
-        functions=Functions(ticket_functions(ticketing), log=CallsInMemory(), clock=StandingClock()),
-        understanding=UNDERSTANDING,
-        phrases=Phrases(),
-        settings=options,
-        clock=StandingClock(),
-    )
-    return Customer(dialogue=dialogue, tickets=tickets)
+    return customer_of(engine, asyncio.run(little_understanding()))
 
 
 ANN = customer()
