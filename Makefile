@@ -63,6 +63,12 @@ bench-retrieval: $(DEV_READY) ## measure retrieval on labelled questions (make b
 
 DATA ?= ../shared/data
 
+.PHONY: eval-engines
+eval-engines: $(DEV_READY) ## answers of engines side by side (make eval-engines MODELS="folder folder")
+	$(BIN)/python -m tests.bench.answers --python $(ENGINE_VENV)/bin/python $(MODELS) $(ARGS)
+
+ENGINE_VENV ?= .venv-engine
+
 .PHONY: lock
 lock: | $(BIN)/python ## write the locks anew (make lock ARGS=--upgrade takes newer releases)
 	$(PIP) install --quiet "uv>=0.9"

@@ -12,18 +12,21 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from bot.dialogue.core import Dialogue
+from bot.dialogue.functions.registry import Functions
 from bot.dialogue.intents import SHIPPED
 from bot.dialogue.phrases import Phrases
 from bot.dialogue.settings import DialogueSettings
+from bot.dialogue.ticketing import Ticketing
 from bot.dialogue.understanding import Understanding
 from bot.engine import vllm_model
 from bot.engine.extractive import ExtractiveEngine
-from bot.engine.fallback import FallbackEngine
+from bot.engine.fallback import REST_SECONDS, FallbackEngine
+from bot.engine.openai import OpenAIEngine
 from bot.engine.vllm import Patience, VllmEngine
 from bot.engine.vllm_settings import FROM_MODEL_SECTION, VllmSettings, missing_weights
 from bot.errors import OperatorError
 from bot.messages import Turn, TurnResult
-from bot.ports import Clock, Engine, SnapshotSink, Tickets
+from bot.ports import Clock, Engine, SnapshotSink
 from bot.retrieval import Retrieval
 from bot.server.ports import PartHealth
 from bot.settings import Settings
@@ -37,6 +40,8 @@ INTENTS_FILE = "intents.toml"
 REOPEN_SECONDS = 30.0
 TURN_MARGIN_SECONDS = 30.0
 """What a turn may take beside its generation."""
+FALLBACK_MARGIN_SECONDS = 1.0
+"""An engine keeps its time limit itself and knows then what was wrong; the fallback waits for it so much longer."""
 
 log = get_logger(__name__)
 
@@ -50,7 +55,8 @@ class Answering:
         dialogue_settings: DialogueSettings,
         *,
         phrases: Phrases,
-        tickets: Tickets,
+        ticketing: Ticketing,
+        functions: Functions,
         metrics: Metrics,
         clock: Clock,
         data: Path,
@@ -58,7 +64,8 @@ class Answering:
         self._settings = settings
         self._dialogue_settings = dialogue_settings
         self._phrases = phrases
-        self._tickets = tickets
+        self._ticketing = ticketing
+        self._functions = functions
         self._metrics = metrics
         self._clock = clock
         self._data = data
@@ -112,7 +119,8 @@ class Answering:
         self._dialogue = Dialogue(
             knowledge=retrieval,
             engine=engine,
-            tickets=self._tickets,
+            ticketing=self._ticketing,
+            functions=self._functions,
             understanding=understanding,
             phrases=self._phrases,
             settings=self._dialogue_settings,
@@ -151,13 +159,20 @@ def make_engine(settings: Settings, *, data: Path, metrics: Metrics, clock: Cloc
     model = settings.model
     if model.backend == "extractive":
         return ExtractiveEngine()
-    first = _vllm(settings, data=data, metrics=metrics, clock=clock)
+    if model.backend == "openai":
+        first = _openai(settings, metrics=metrics, clock=clock)
+    else:
+        first = _vllm(settings, data=data, metrics=metrics, clock=clock)
     if not model.fallback:
         return first
-    # No rest: it knows itself when it does not answer, and one that is merely full answers the next customer.
-    return FallbackEngine(
-        first, ExtractiveEngine(), clock=clock, timeout_seconds=model.timeout_seconds, rest_seconds=0.0
-    )
+    patience = model.timeout_seconds + FALLBACK_MARGIN_SECONDS
+    # vLLM is watched from here: no customer waits for a hang that is known. And one that is full answers the next.
+    rest = 0.0 if model.backend == "vllm" else REST_SECONDS
+    return FallbackEngine(first, ExtractiveEngine(), clock=clock, timeout_seconds=patience, rest_seconds=rest)
+
+
+def _openai(settings: Settings, *, metrics: Metrics, clock: Clock) -> Engine:
+    return OpenAIEngine(settings.model, history_tokens=settings.dialogue.history_tokens, metrics=metrics, clock=clock)
 
 
 def _vllm(settings: Settings, *, data: Path, metrics: Metrics, clock: Clock) -> Engine:

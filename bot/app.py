@@ -21,10 +21,16 @@ from bot.answering import Answering, dialogue_settings
 from bot.cancellation import is_cancelled
 from bot.clock import SystemClock
 from bot.dialogue.endings import Endings
+from bot.dialogue.functions.base import Function
+from bot.dialogue.functions.discovery import find_functions
+from bot.dialogue.functions.registry import Functions
+from bot.dialogue.functions.tickets import ticket_functions
 from bot.dialogue.phrases import Phrases
+from bot.dialogue.ticketing import Ticketing
 from bot.errors import OperatorError, SettingsError, StoreUnavailable
 from bot.history import schema
 from bot.history.database import Database, sqlite_path
+from bot.history.function_calls import StoredCalls
 from bot.history.store import Store
 from bot.history.turns import Limits, unfinished
 from bot.messages import ConversationRef
@@ -59,7 +65,15 @@ log = get_logger(__name__)
 class App:
     """Everything that runs, put together. Made by `open_app`."""
 
-    def __init__(self, settings: Settings, database: Database, metrics: Metrics, *, channels: ChannelsOf) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        metrics: Metrics,
+        *,
+        channels: ChannelsOf,
+        functions: Sequence[Function[Any]],
+    ) -> None:
         clock = SystemClock()
         self._settings = settings
         self._clock = clock
@@ -72,10 +86,20 @@ class App:
         says = dialogue_settings(settings)
         redactor = Redactor(enabled=settings.privacy.redact)
         notices = OperatorNotices(_addresses(settings, self.channels), phrases, redactor)
+        ticketing = Ticketing(tickets=self.desk, phrases=phrases, settings=says, clock=clock)
         self._answering = Answering(
-            settings, says, phrases=phrases, tickets=self.desk, metrics=metrics, clock=clock, data=data_folder(settings)
+            settings,
+            says,
+            phrases=phrases,
+            ticketing=ticketing,
+            functions=Functions(
+                (*ticket_functions(ticketing), *functions), log=StoredCalls(database, clock), clock=clock
+            ),
+            metrics=metrics,
+            clock=clock,
+            data=data_folder(settings),
         )
-        endings = Endings(phrases, says, self.desk, clock)
+        endings = Endings(phrases, says, self.desk, ticketing, clock)
         self._outbox = Outbox(database, self.channels, notices=notices, metrics=metrics, clock=clock)
         self._runner = TurnRunner(
             database,
@@ -266,6 +290,7 @@ async def open_app(
     """
     for secret in _secrets(settings):
         register_secret(secret)
+    functions = await asyncio.to_thread(find_functions, settings.functions.modules)
     async with AsyncExitStack() as stack:
         file = sqlite_path(settings.database.url)
         if alone and file is not None:
@@ -273,7 +298,8 @@ async def open_app(
         await asyncio.to_thread(schema.upgrade, settings.database.url)
         metrics = Metrics()
         database = await stack.enter_async_context(Database(settings.database.url, metrics=metrics))
-        app = App(settings, database, metrics, channels=channels or (lambda around: _switched_on(settings, around)))
+        switched_on = channels or (lambda around: _switched_on(settings, around))
+        app = App(settings, database, metrics, channels=switched_on, functions=functions)
         for channel in app.channels.values():
             stack.push_async_callback(channel.close)
         yield app

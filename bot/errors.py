@@ -8,8 +8,11 @@ KefuError
  ├── StoreUnavailable             the database can not commit now (locked, full, failing disk)
  ├── TurnError                    ends a turn; becomes a sentence for the customer in Dialogue and nowhere else
  │    ├── KnowledgeUnavailable
+ │    ├── FunctionFailed          a function gave no result in time, or none that can be used
+ │    │    └── Unconfirmed        nobody knows whether it did what it was called for
  │    └── EngineError
  │         ├── EngineUnavailable  down, starting, or refusing more work
+ │         │    └── EngineBusy    as many generations run as it takes; the next may be taken again
  │         ├── EngineTimeout      no output within the limit
  │         └── BadOutput          the engine said something that can not be used
  ├── SendError                    a reply did not (surely) reach the platform
@@ -57,12 +60,24 @@ class KnowledgeUnavailable(TurnError):
     """The index can not be searched now."""
 
 
+class FunctionFailed(TurnError):
+    """A function gave no result in time, or none that can be used."""
+
+
+class Unconfirmed(FunctionFailed):
+    """A function that changes something was begun, and nobody knows what became of it."""
+
+
 class EngineError(TurnError):
     """The engine failed this generation."""
 
 
 class EngineUnavailable(EngineError):
     """The engine is down, still loading, or refuses more work."""
+
+
+class EngineBusy(EngineUnavailable):
+    """The engine is well and has all the work it takes."""
 
 
 class EngineTimeout(EngineError):

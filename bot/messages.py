@@ -200,6 +200,21 @@ HistoryEntry: TypeAlias = CustomerSaid | BotSaid | AgentSaid | FunctionReturned
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PendingCall:
+    """A function call that the customer was shown and that waits for their yes."""
+
+    key: str
+    """Names this call for good; under it, it is made once at most."""
+    function: str
+    arguments: str
+    """As validated, in JSON."""
+    action: str
+    """What the customer was shown."""
+    at: datetime
+    """When it was shown; a yes that was sent before is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DialogueState:
     """What one person's dialogue remembers between turns, apart from the words."""
 
@@ -209,6 +224,8 @@ class DialogueState:
     """What the last reply offered: a plain "yes" then accepts it."""
     question: str = ""
     """The last question in the form it was searched for: a follow-up leans on it, an offered ticket is about it."""
+    pending: PendingCall | None = None
+    """What the last reply asked the customer to confirm; any turn that follows makes it or drops it."""
     held_by: str = ""
     """The ticket whose agent has taken over; the bot is silent while it is set."""
     held_noted: bool = False
@@ -397,6 +414,8 @@ class Prompt:
     question: str
     """In a form that stands on its own."""
     max_answer_chars: int
+    last_try: bool = False
+    """The house has asked once more already: an engine that can not read its model's output does not ask again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -413,6 +432,8 @@ class Answered:
     text: str
     confidence: float
     """As the engine states it, 0..1; not yet what the house acts on."""
+    quoted: bool = False
+    """The text is the passages' own words, and the confidence the calibrated chance of the one it is taken from."""
     passages: tuple[str, ...] = ()
     """Ids of the passages it was drawn from, if the engine knows."""
     logprob: float | None = None

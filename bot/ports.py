@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -103,6 +103,37 @@ class Tickets(Protocol):
 
     async def recent(self, *, requester: str, limit: int) -> tuple[Ticket, ...]:
         """This requester's tickets, newest first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallRecord:
+    """What is known of a function call that was begun."""
+
+    result: Mapping[str, Any] | None
+    """As `CallLog.finish` was given it; None where nobody knows what became of the call."""
+
+
+class CallLog(Protocol):
+    """Remembers calls of functions that change something outside, so that none is made twice."""
+
+    async def find(self, key: str) -> CallRecord | None:
+        """What is known of the call of this name; None when it was never begun.
+
+        :raises StoreUnavailable: it can not be read now.
+        """
+
+    async def begin(self, key: str, *, function: str, turn_id: str, requester: str) -> CallRecord | None:
+        """Writes down, for good, that a call is about to be made. None: it may be made now. A record: it was begun
+        before, and must not be made again.
+
+        :raises StoreUnavailable: nothing was written.
+        """
+
+    async def finish(self, key: str, result: Mapping[str, Any]) -> None:
+        """Writes down what became of a call that was begun. `result` is JSON.
+
+        :raises StoreUnavailable: nothing was written.
+        """
 
 
 # -- Channels --

@@ -24,6 +24,15 @@ def _web_address(value: str) -> str:
     return value.rstrip("/")
 
 
+def _server_address(value: str) -> str:
+    parts = urlsplit(_web_address(value))
+    if parts.username or parts.password:
+        raise ValueError("must not hold a user or a password; the server's key is model.api_key")
+    if parts.query or parts.fragment:
+        raise ValueError('must end with its path, such as "/v1"')
+    return _web_address(value)
+
+
 def _database_address(value: str) -> str:
     if not value.startswith(("sqlite+aiosqlite:///", "postgresql+psycopg://")):
         raise ValueError('must start with "sqlite+aiosqlite:///" or "postgresql+psycopg://"')
@@ -40,6 +49,13 @@ def _channel_addresses(values: tuple[str, ...]) -> tuple[str, ...]:
     for value in values:
         if not _ADDRESS.fullmatch(value):
             raise ValueError('must be a list of channel addresses such as "telegram:-1001234567890"')
+    return values
+
+
+def _module_names(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        if not all(part.isidentifier() for part in value.split(".")):
+            raise ValueError('must be a list of Python modules such as "acme_functions.orders"')
     return values
 
 
@@ -113,9 +129,9 @@ class ModelSettings(Section):
     compatible server)."""
     name: str = Field(default="Qwen/Qwen2.5-7B-Instruct", min_length=1)
     """The model's name, or a local path."""
-    base_url: Annotated[str, AfterValidator(_web_address)] = ""
+    base_url: Annotated[str, AfterValidator(_server_address)] = Field(default="", repr=False)
     """The server's address for "openai", e.g. "http://127.0.0.1:8000/v1"."""
-    api_key: SecretStr = SecretStr("")
+    api_key: Annotated[SecretStr, AfterValidator(_header_safe)] = SecretStr("")
     """The server's key for "openai", if it wants one."""
     temperature: float = Field(default=0.3, ge=0.0, le=2.0)
     """0 always words an answer the same way."""
@@ -126,11 +142,12 @@ class ModelSettings(Section):
     timeout_seconds: float = Field(default=60.0, gt=0.0, le=600.0)
     """How long one generation may take before the fallback answers."""
     max_concurrency: int = Field(default=0, ge=0)
-    """How many generations at once; 0 leaves it to the engine."""
+    """How many generations at once; 0 leaves it to the engine. One that finds no place within 5 s is refused."""
     fallback: Literal["extractive", ""] = "extractive"
     """What answers while the engine is down; "" refuses politely instead."""
     max_model_len: int = Field(default=0, ge=0)
-    """vllm: the longest prompt and output together, in tokens; 0 for the model's own."""
+    """The longest prompt and output together, in tokens; 0 for the model's own (openai: what the server says, else
+    8192)."""
     gpu_memory_utilization: float = Field(default=0.9, gt=0.0, le=1.0)
     """vllm: the share of the GPU's memory it may take."""
     tensor_parallel_size: int = Field(default=1, ge=1)
@@ -192,6 +209,13 @@ class TicketSettings(Section):
     """Within how many hours a ticket should be answered."""
 
 
+class FunctionSettings(Section):
+    """What can be done for a customer besides answering and opening tickets: docs/functions.md."""
+
+    modules: Annotated[tuple[str, ...], AfterValidator(_module_names)] = ()
+    """Python modules with functions of your own, installed beside kefu, e.g. ["acme_functions.orders"]."""
+
+
 class LimitSettings(Section):
     """What one person, one conversation and the whole house may ask for."""
 
@@ -242,6 +266,7 @@ SECTIONS: dict[str, type[Section]] = {
     "model": ModelSettings,
     "dialogue": DialogueSettings,
     "tickets": TicketSettings,
+    "functions": FunctionSettings,
     "limits": LimitSettings,
     "privacy": PrivacySettings,
     "admin": AdminSettings,

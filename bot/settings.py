@@ -36,6 +36,7 @@ from bot.sections import (
     CacheSettings,
     DatabaseSettings,
     DialogueSettings,
+    FunctionSettings,
     HttpSettings,
     KnowledgeSettings,
     LimitSettings,
@@ -72,6 +73,7 @@ class Settings:
     model: ModelSettings = field(default_factory=ModelSettings)
     dialogue: DialogueSettings = field(default_factory=DialogueSettings)
     tickets: TicketSettings = field(default_factory=TicketSettings)
+    functions: FunctionSettings = field(default_factory=FunctionSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
     privacy: PrivacySettings = field(default_factory=PrivacySettings)
     admin: AdminSettings = field(default_factory=AdminSettings)
@@ -337,9 +339,8 @@ def _as_written(problem: ErrorDetails, wanted: FieldInfo | None) -> str:
 
 def _refuse_what_is_to_come(core: Mapping[str, Any], written: _Written) -> None:
     """A setting that would silently do nothing is worse than none."""
-    model, cache, knowledge, privacy = (core[name] for name in ("model", "cache", "knowledge", "privacy"))
+    cache, knowledge, privacy = (core[name] for name in ("cache", "knowledge", "privacy"))
     to_come = {
-        ("model", "backend"): model.backend == "openai",
         ("cache", "url"): not cache.url.startswith("memory://"),
         ("knowledge", "reranker"): bool(knowledge.reranker),
         ("privacy", "retention_days"): privacy.retention_days > 0,

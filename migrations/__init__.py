@@ -1,4 +1,4 @@
 """The database's history, shipped with the wheel."""
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest revision: lets a start see that nothing is to be done without loading Alembic."""

@@ -16,6 +16,7 @@ from bot.errors import KefuError
 from bot.messages import Outcome, Reply
 
 CONCURRENCY = 16
+"""Questions asked side by side, unless the caller says otherwise."""
 AHEAD = 256
 """Lines that may be read before the oldest of them is answered: bounds memory, not speed."""
 
@@ -81,14 +82,16 @@ def parse(raw: bytes) -> Question:
     return Question(id=question_id, text=text, user=user, collections=tuple(names))
 
 
-async def answer_lines(lines: Iterable[bytes], ask: Ask, emit: Callable[[Result], None]) -> None:
+async def answer_lines(
+    lines: Iterable[bytes], ask: Ask, emit: Callable[[Result], None], *, at_once: int = CONCURRENCY
+) -> None:
     """Asks every line and calls `emit` with each result, in the order of the lines.
 
     Lines of one user are asked one after the other, because the later may follow up on the earlier; all others side
-    by side, at most CONCURRENCY at once. `lines` is read in a thread: it may be a pipe whose writer takes its time.
+    by side, at most `at_once` at once. `lines` is read in a thread: it may be a pipe whose writer takes its time.
     """
     running: asyncio.Queue[asyncio.Task[Result] | None] = asyncio.Queue(AHEAD)
-    lanes = _Lanes()
+    lanes = _Lanes(at_once)
     source = enumerate(lines, start=1)
     async with asyncio.TaskGroup() as group:
         group.create_task(_emit_in_order(running, emit))
@@ -105,11 +108,11 @@ async def _emit_in_order(running: asyncio.Queue[asyncio.Task[Result] | None], em
 
 
 class _Lanes:
-    """Who may ask now: CONCURRENCY at once, a user's questions in order."""
+    """Who may ask now: so many at once, a user's questions in order."""
 
-    def __init__(self) -> None:
+    def __init__(self, at_once: int) -> None:
         self._users: dict[str, asyncio.Lock] = {}
-        self._gate = asyncio.Semaphore(CONCURRENCY)
+        self._gate = asyncio.Semaphore(at_once)
 
     @contextlib.asynccontextmanager
     async def turn(self, user: str | None) -> AsyncIterator[None]:

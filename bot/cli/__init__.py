@@ -28,6 +28,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "chat": ("bot.cli.chat:chat", "Talk to the bot from this terminal."),
     "knowledge": ("bot.cli.knowledge:knowledge", "Fill, search and list the company's knowledge."),
     "tickets": ("bot.cli.tickets:tickets", "Work on tickets."),
+    "eval": ("bot.cli.evaluate:evaluate", "Measure answers on a file of labelled questions."),
     "deliveries": ("bot.cli.deliveries:deliveries", "Decide on replies that may not have arrived."),
     "db": ("bot.cli.db:db", "Upgrade, check and copy the database."),
 }

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeVar, cast
 import click
 
 from bot.cli.common import Operator, configure_logging, print_json
-from bot.errors import KefuError
 
 if TYPE_CHECKING:  # the channel and the core are imported when something is asked, not for `kefu chat --help`
     from adapters.terminal.batch import Result
@@ -25,9 +24,6 @@ if TYPE_CHECKING:  # the channel and the core are imported when something is ask
     from bot.settings import Settings
 
 T = TypeVar("T")
-
-OPEN_SECONDS = 300.0
-"""How long knowledge and engine may take to open: a large model is read from a slow disk in minutes."""
 
 
 @click.command(short_help="Talk to the bot from this terminal.")
@@ -77,13 +73,13 @@ async def _once(settings: Settings, question: str, user: str | None, collections
     from adapters.terminal import view
     from adapters.terminal.channel import nobody
     from adapters.terminal.chat import Screen
-    from bot.cli.opening import open_terminal
+    from bot.cli.opening import open_terminal, terminal_channel, wait_until_open
     from bot.messages import Outcome
 
     screen = Screen(sys.stdout)
-    channel = _channel(settings, None if as_json else screen)
+    channel = terminal_channel(settings, None if as_json else screen)
     async with open_terminal(settings, channel) as opened:
-        await _opened(opened)
+        await wait_until_open(opened)
         started = time.perf_counter()
         reply = await channel.ask(question, user or nobody(), collections)
         took = (time.perf_counter() - started) * 1000
@@ -95,22 +91,13 @@ async def _once(settings: Settings, question: str, user: str | None, collections
         sys.exit(1)
 
 
-async def _opened(opened: asyncio.Event) -> None:
-    """Waits until answers come at once, so that their times are their own."""
-    try:
-        async with asyncio.timeout(OPEN_SECONDS):
-            await opened.wait()
-    except TimeoutError:
-        raise KefuError(f"knowledge and engine were not open within {OPEN_SECONDS:g} s; see kefu doctor") from None
-
-
 async def _batch(settings: Settings, file: BinaryIO, printer: _BatchPrinter) -> None:
     from adapters.terminal.batch import answer_lines
-    from bot.cli.opening import open_terminal
+    from bot.cli.opening import open_terminal, terminal_channel, wait_until_open
 
-    channel = _channel(settings, None)
+    channel = terminal_channel(settings)
     async with open_terminal(settings, channel) as opened:
-        await _opened(opened)
+        await wait_until_open(opened)
         await answer_lines(cast("Iterable[bytes]", file), channel.ask, printer)
 
 
@@ -139,11 +126,12 @@ class _BatchPrinter:
 
 def _converse(settings: Settings, user: str, collections: Sequence[str]) -> None:
     from adapters.terminal.chat import Chat, Screen
+    from bot.cli.opening import terminal_channel
 
     with suppress(ImportError):  # some builds of Python have none; editing a line is then the terminal's own
         import readline  # noqa: F401 - importing it gives input() its editing and its history
     screen = Screen(sys.stdout)
-    channel = _channel(settings, screen)
+    channel = terminal_channel(settings, screen)
     typed = sys.stdin.isatty()
     with _Core(settings, channel, user) as core:
         talk = Chat(
@@ -208,19 +196,6 @@ class _Core:
             with self._channel.present(self._user):
                 self._started.set_result((asyncio.get_running_loop(), stop))
                 await stop.wait()
-
-
-def _channel(settings: Settings, screen: Any) -> TerminalChannel:
-    from adapters.terminal.channel import TerminalChannel
-    from bot.clock import SystemClock
-
-    return TerminalChannel(
-        SystemClock(),
-        max_message_chars=settings.limits.max_message_chars,
-        patience_factor=max(1.0, settings.model.timeout_seconds / 60),  # 60 s is usual
-        on_snapshot=screen.snapshot if screen is not None else None,
-        on_notice=screen.notice if screen is not None else None,
-    )
 
 
 def _login_name() -> str:

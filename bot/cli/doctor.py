@@ -25,6 +25,8 @@ if TYPE_CHECKING:  # reading settings imports pydantic: not for `kefu doctor --h
 LIMIT_SECONDS = 10.0
 """For each channel; the index gets longer, because its embedder has to be loaded."""
 INDEX_SECONDS = 60.0
+ENGINE_SECONDS = 40.0
+"""A server may have to load its model first."""
 LOW_DISK_BYTES = 200 * 1024 * 1024
 """Less than this, and a busy day or an upgrade's copy may fill the disk."""
 
@@ -78,9 +80,10 @@ async def _look_at_parts(settings: Settings, channels: Mapping[str, Check]) -> l
     found = [
         await _look("database", lambda: asyncio.to_thread(_database, settings), LIMIT_SECONDS),
         await _look("index", lambda: _index(settings), INDEX_SECONDS),
-        # Nothing to load or to reach: it words its answers in the knowledge's own sentences.
-        Finding(name="engine", ok=True, detail=f"{settings.model.backend}, without a model"),
+        await _look("engine", lambda: _engine(settings), ENGINE_SECONDS),
     ]
+    if settings.functions.modules:
+        found.append(await _look("functions", lambda: asyncio.to_thread(_functions, settings), LIMIT_SECONDS))
     # Side by side: one platform that does not answer keeps nobody waiting twice.
     return found + list(await asyncio.gather(*(_look(name, check, LIMIT_SECONDS) for name, check in channels.items())))
 
@@ -153,6 +156,29 @@ async def _index(settings: Settings) -> str:
         except IndexMissingError:
             return f"{wanted.uri} is empty: the first start brings a sample; `kefu knowledge sync` brings your own"
     return f"{wanted.uri}: {passages} passages, embedder {wanted.embedder}"
+
+
+async def _engine(settings: Settings) -> str:
+    if settings.model.backend == "extractive":
+        # Nothing to load or to reach: it words its answers in the knowledge's own sentences.
+        return "extractive, without a model"
+    from bot.answering import make_engine
+    from bot.app import data_folder
+    from bot.clock import SystemClock
+    from bot.engine import openai_checking
+    from bot.telemetry import Metrics
+
+    if settings.model.backend == "openai":
+        return await openai_checking.check(settings.model, SystemClock())
+    # Made and not started: loading takes minutes and the whole card. It says what is missing.
+    await asyncio.to_thread(make_engine, settings, data=data_folder(settings), metrics=Metrics(), clock=SystemClock())
+    return f"{settings.model.backend}, {settings.model.name} is there to be loaded"
+
+
+def _functions(settings: Settings) -> str:
+    from bot.dialogue.functions.discovery import find_functions
+
+    return ", ".join(function.name for function in find_functions(settings.functions.modules))
 
 
 def _channel_checks(settings: Settings) -> dict[str, Check]:

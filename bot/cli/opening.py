@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bot.clock import SystemClock
+from bot.errors import KefuError
 from bot.history import schema
 from bot.history.database import Database
 from bot.history.store import Store
@@ -18,7 +22,10 @@ from bot.tickets.desk import Desk
 
 if TYPE_CHECKING:  # half a second that tools without a conversation need not pay
     from adapters.terminal.channel import TerminalChannel
+    from adapters.terminal.chat import Screen
 
+OPEN_SECONDS = 300.0
+"""How long knowledge and engine may take to open: a large model is read from a slow disk in minutes."""
 _UNLIMITED = 1_000_000_000
 
 
@@ -57,3 +64,49 @@ async def open_terminal(settings: Settings, channel: TerminalChannel) -> AsyncIt
             yield opened
         finally:
             stop.set()
+
+
+async def wait_until_open(opened: asyncio.Event) -> None:
+    """Waits until answers come at once, so that their times are their own.
+
+    :raises KefuError: knowledge and engine take too long.
+    """
+    try:
+        async with asyncio.timeout(OPEN_SECONDS):
+            await opened.wait()
+    except TimeoutError:
+        raise KefuError(f"knowledge and engine were not open within {OPEN_SECONDS:g} s; see kefu doctor") from None
+
+
+def terminal_channel(settings: Settings, screen: Screen | None = None) -> TerminalChannel:
+    """The terminal for `open_terminal`; with a screen, what grows and what comes unasked is shown there."""
+    from adapters.terminal.channel import TerminalChannel
+
+    return TerminalChannel(
+        SystemClock(),
+        max_message_chars=settings.limits.max_message_chars,
+        patience_factor=max(1.0, settings.model.timeout_seconds / 60),  # 60 s is usual
+        on_snapshot=screen.snapshot if screen is not None else None,
+        on_notice=screen.notice if screen is not None else None,
+    )
+
+
+@contextlib.contextmanager
+def without_a_trace(settings: Settings) -> Iterator[Settings]:
+    """The same settings over an empty database, in a folder that vanishes with the block.
+
+    What else lies beside the operator's database and has a say in answers comes along: the examples of what words
+    mean, and vectors that need not be computed again.
+    """
+    from bot.answering import INTENTS_FILE
+    from bot.app import data_folder
+
+    own = data_folder(settings)
+    with tempfile.TemporaryDirectory(prefix="kefu-") as name:
+        folder = Path(name)
+        if (own / INTENTS_FILE).exists():
+            shutil.copy(own / INTENTS_FILE, folder)
+        if (own / "cache").is_dir():
+            shutil.copytree(own / "cache", folder / "cache")
+        url = f"sqlite+aiosqlite:///{folder / 'kefu.db'}"
+        yield replace(settings, database=settings.database.model_copy(update={"url": url}))

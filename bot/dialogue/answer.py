@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
-from bot.dialogue.text import clean, cut
+from bot.dialogue.text import can_be_shown_unchecked, clean, cut
 from bot.errors import BadOutput
 from bot.messages import Answered, Delta, EngineOutput, FunctionCall
 from bot.ports import SnapshotSink
@@ -16,11 +16,13 @@ async def read_generation(
 ) -> Answered | FunctionCall:
     """Shows each snapshot as it comes and returns how the generation ended. The stream is closed in every case.
 
-    Only what can become part of the answer is shown: nothing past `max_chars`, nothing that takes words back.
+    Only what can become part of the answer is shown: nothing past `max_chars`, nothing that takes words back. From the
+    first link or tag on nothing grows any more: whether the passages have it is known only of the whole answer, and a
+    channel fetches a link the moment it is shown.
 
     :raises EngineError: from the engine; BadOutput also when the stream ends without an end.
     """
-    shown = ""
+    shown, growing = "", True
     async with AsyncExitStack() as stack:
         # A stopped turn must free what the generation holds at once, not when the iterator is collected.
         close = getattr(stream, "aclose", None)
@@ -30,7 +32,8 @@ async def read_generation(
             if not isinstance(output, Delta):
                 return output
             text = clean(output.text)
-            if len(shown) < len(text) <= max_chars and text.startswith(shown):
+            growing = growing and can_be_shown_unchecked(text)
+            if growing and len(shown) < len(text) <= max_chars and text.startswith(shown):
                 shown = text
                 show(text)
     raise BadOutput("the engine's output ended without an answer")

@@ -4,56 +4,39 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from bot.dialogue.functions import Arguments, CreateSupportTicket, Done, Functions, HandToPerson, TicketStatus
+from bot.dialogue.calls import Calls, answer_to_pending
+from bot.dialogue.functions.base import TicketWish
+from bot.dialogue.functions.registry import Functions
 from bot.dialogue.hearing import Heard, hear, words_of
 from bot.dialogue.intents import Intent
 from bot.dialogue.language import detect, shown
+from bot.dialogue.moment import Moment
 from bot.dialogue.phrases import Phrase, Phrases
 from bot.dialogue.questions import Finding, Questions
-from bot.dialogue.rules import consent, ticket_numbers, without_command, without_ticket_numbers
+from bot.dialogue.rules import consent, without_command, without_ticket_numbers
 from bot.dialogue.settings import DialogueSettings
 from bot.dialogue.text import bare, excerpt, searchable
+from bot.dialogue.ticketing import TICKET_STATUS, Ticketing
 from bot.dialogue.understanding import WISHES, Reading, Understanding
-from bot.errors import KnowledgeUnavailable, TurnError
+from bot.errors import FunctionFailed, KnowledgeUnavailable, TurnError
 from bot.messages import (
     AddToTicket,
     CustomerSaid,
     DialogueState,
     Effect,
     ForgetHistory,
-    FunctionReturned,
-    Language,
     Outcome,
     Reply,
     ReplyAction,
     Turn,
     TurnResult,
 )
-from bot.ports import Clock, Engine, Knowledge, SnapshotSink, Tickets
+from bot.ports import Clock, Engine, Knowledge, SnapshotSink
 from bot.telemetry import get_logger
 
-WISHED_FROM = 0.3
-"""An engine may open a ticket or bring in a person at once only when the customer's own words wish for it at least so
-much (`Reading.wish`); otherwise the customer is asked first. Text in a passage can talk a model into a call, but not
-the customer into saying yes."""
-
-_MAX_ISSUE_CHARS = 4000
-
 log = get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Moment:
-    """One turn on its way: what every step needs."""
-
-    turn: Turn
-    heard: Heard
-    language: Language
-    state: DialogueState
-    """As it will be after the turn, so far; nothing is offered any more unless a step offers it anew."""
-    show: SnapshotSink
 
 
 class Dialogue:
@@ -64,23 +47,24 @@ class Dialogue:
         *,
         knowledge: Knowledge,
         engine: Engine,
-        tickets: Tickets,
+        ticketing: Ticketing,
+        functions: Functions,
         understanding: Understanding,
         phrases: Phrases,
         settings: DialogueSettings,
         clock: Clock,
-        functions: Functions | None = None,
     ) -> None:
         self._engine = engine
         self._understanding = understanding
         self._phrases = phrases
         self._settings = settings
-        self._functions = functions or Functions(tickets=tickets, phrases=phrases, settings=settings, clock=clock)
+        self._ticketing = ticketing
+        self._calls = Calls(functions, ticketing, phrases=phrases, clock=clock)
         self._questions = Questions(
             knowledge=knowledge,
             engine=engine,
             understanding=understanding,
-            functions=self._functions,
+            functions=functions,
             settings=settings,
         )
 
@@ -92,13 +76,13 @@ class Dialogue:
         moment = self._begin(turn, show)
         try:
             async with asyncio.timeout(self._settings.turn_seconds):
-                result = await self._respond(moment)
+                result = await self._calls.settled(moment) or await self._respond(moment)
         except (TurnError, TimeoutError) as error:
             log.warning("turn failed", turn=turn.id, kind=type(error).__name__)
-            result = self._apologise(moment, error)
+            result = self._failed(moment, error)
         return self._finished(moment, result)
 
-    def _begin(self, turn: Turn, show: SnapshotSink) -> _Moment:
+    def _begin(self, turn: Turn, show: SnapshotSink) -> Moment:
         heard = hear(turn)
         # The name of a command is English in any language, and so is a ticket's number.
         words = heard.text or (heard.command[1] if heard.command else "")
@@ -106,10 +90,10 @@ class Dialogue:
         language = detect(spoken, setting=self._settings.language, known=turn.state.language, hint=turn.sender.language)
         if turn.late:
             show = _after(self._phrases.say(Phrase.LATE, language), show)
-        state = replace(turn.state, language=shown(spoken) or turn.state.language, offered="")
-        return _Moment(turn=turn, heard=heard, language=language, state=state, show=show)
+        state = replace(turn.state, language=shown(spoken) or turn.state.language, offered="", pending=None)
+        return Moment(turn=turn, heard=heard, language=language, state=state, show=show)
 
-    async def _respond(self, moment: _Moment) -> TurnResult:
+    async def _respond(self, moment: Moment) -> TurnResult:
         heard = moment.heard
         if heard.reset:
             return await self._start_over(moment)
@@ -128,7 +112,7 @@ class Dialogue:
 
     # -- Who has the conversation --
 
-    async def _start_over(self, moment: _Moment) -> TurnResult:
+    async def _start_over(self, moment: Moment) -> TurnResult:
         """Forgets what was said and takes the conversation back; what was said after that is answered anew."""
         effects: list[Effect] = []
         held, said = moment.state.held_by, words_of(moment.heard.before_reset)
@@ -147,7 +131,7 @@ class Dialogue:
             result = self._chat(fresh, Phrase.RESET)
         return replace(result, effects=(*effects, *result.effects))
 
-    def _stay_silent(self, moment: _Moment) -> TurnResult:
+    def _stay_silent(self, moment: Moment) -> TurnResult:
         """An agent has the conversation: the words go there, and the person is told so once."""
         number = moment.state.held_by
         said = words_of(moment.turn.messages)
@@ -160,7 +144,7 @@ class Dialogue:
 
     # -- Commands and buttons --
 
-    def _command(self, moment: _Moment, name: str, rest: str) -> TurnResult:
+    def _command(self, moment: Moment, name: str, rest: str) -> TurnResult:
         match name:
             case "start":
                 return self._chat(moment, Phrase.START)
@@ -178,7 +162,7 @@ class Dialogue:
         assert result.reply is not None
         return replace(result, reply=replace(result.reply, text=f"{unknown}\n{result.reply.text}"))
 
-    def _pressed(self, moment: _Moment, name: str) -> TurnResult:
+    def _pressed(self, moment: Moment, name: str) -> TurnResult:
         if name == ReplyAction.TALK_TO_PERSON:
             return self._hand_over(moment, moment.heard.text or self._last_question(moment))
         if name == ReplyAction.OPEN_TICKET:
@@ -188,15 +172,17 @@ class Dialogue:
 
     # -- Words --
 
-    async def _words(self, moment: _Moment) -> TurnResult:
+    async def _words(self, moment: Moment) -> TurnResult:
         heard = moment.heard
+        if settled := await self._calls.answered(moment):
+            return settled
         answer = consent(heard.text)
         if answer and moment.turn.state.offered == "ticket":
             if answer == "no":
                 return self._chat(moment, Phrase.OFFER_DECLINED)
             return self._ticket(moment, self._last_question(moment) or heard.text)
-        if numbers := ticket_numbers(heard.text, prefix=self._settings.ticket_prefix):
-            return self._done(moment, await self._functions.status(numbers, moment.turn, moment.language))
+        if numbers := self._ticketing.numbers(heard.text):
+            return await self._status_of(moment, numbers)
         readings = [await self._understanding.read(searchable(text)) for text in heard.texts]
         intents = {reading.intent for reading in readings}
         if wishes := intents & WISHES:
@@ -214,25 +200,29 @@ class Dialogue:
             return await self._answer(moment, asked)
         return self._small_talk(moment, readings[-1], answered=answer is not None)
 
-    def _grant(self, moment: _Moment, wishes: set[Intent]) -> TurnResult:
+    def _grant(self, moment: Moment, wishes: set[Intent]) -> TurnResult:
         """A wish for a person or a ticket, in the customer's own words. A complaint goes before the others."""
         said = moment.heard.text
         about = self._about(moment)
         if Intent.COMPLAINT in wishes:
-            issue = CreateSupportTicket(issue=said[:_MAX_ISSUE_CHARS])
-            return self._done(moment, self._functions.open_ticket(issue, moment.turn, moment.language, complaint=True))
+            return self._calls.opened(moment, TicketWish(issue=said, kind="complaint"))
         if Intent.WANTS_PERSON in wishes:
             return self._hand_over(moment, about)
         return self._ticket(moment, about)
 
-    async def _status(self, moment: _Moment) -> TurnResult:
+    async def _status(self, moment: Moment) -> TurnResult:
         """「我的工单怎么样了」: the number may stand in the message that is replied to."""
-        numbers = ticket_numbers(moment.heard.quote, prefix=self._settings.ticket_prefix)
-        if numbers:
-            return self._done(moment, await self._functions.status(numbers, moment.turn, moment.language))
-        return self._done(moment, await self._functions.own_tickets(moment.turn, moment.language))
+        if numbers := self._ticketing.numbers(moment.heard.quote):
+            return await self._status_of(moment, numbers)
+        own = await self._ticketing.own(requester=moment.turn.sender.id, language=moment.language)
+        return self._calls.became(moment, TICKET_STATUS, own)
 
-    def _small_talk(self, moment: _Moment, reading: Reading, *, answered: bool) -> TurnResult:
+    async def _status_of(self, moment: Moment, numbers: tuple[str, ...]) -> TurnResult:
+        requester = moment.turn.sender.id
+        told = await self._ticketing.status(numbers, requester=requester, language=moment.language)
+        return self._calls.became(moment, TICKET_STATUS, told)
+
+    def _small_talk(self, moment: Moment, reading: Reading, *, answered: bool) -> TurnResult:
         if answered:
             return self._chat(moment, Phrase.NOTED)
         if reading.intent is Intent.HELP:
@@ -241,19 +231,19 @@ class Dialogue:
 
     # -- Questions --
 
-    async def _answer(self, moment: _Moment, asked: Sequence[tuple[str, Reading]]) -> TurnResult:
+    async def _answer(self, moment: Moment, asked: Sequence[tuple[str, Reading]]) -> TurnResult:
         """Each question of the turn with its own search and answer."""
         findings = await self._findings(moment, asked)
         tokens = sum(finding.tokens for finding in findings)
         wish = max(reading.wish for _, reading in asked)
         for finding in findings:
             if finding.call is not None:
-                result = await self._called(moment, finding.call, wish=wish)
+                result = await self._calls.wanted(moment, finding.call, wish=wish)
                 return replace(result, tokens=tokens, engine=self._engine.name)
         result = self._told(moment, findings)
         return replace(result, tokens=tokens, engine=self._engine.name)
 
-    async def _findings(self, moment: _Moment, asked: Sequence[tuple[str, Reading]]) -> list[Finding]:
+    async def _findings(self, moment: Moment, asked: Sequence[tuple[str, Reading]]) -> list[Finding]:
         findings: list[Finding] = []
         previous = moment.turn.state.question
         if moment.heard.quote and len(moment.heard.quote) <= 80:
@@ -273,7 +263,7 @@ class Dialogue:
                 break
         return findings
 
-    def _told(self, moment: _Moment, findings: Sequence[Finding]) -> TurnResult:
+    def _told(self, moment: Moment, findings: Sequence[Finding]) -> TurnResult:
         answered = [finding for finding in findings if finding.text]
         missing = [finding for finding in findings if not finding.text]
         parts = [finding.text for finding in answered]
@@ -298,7 +288,7 @@ class Dialogue:
         )
         return TurnResult(reply=reply, state=state)
 
-    def _refusal(self, moment: _Moment, missing: Sequence[Finding], *, partly: bool) -> str:
+    def _refusal(self, moment: Moment, missing: Sequence[Finding], *, partly: bool) -> str:
         say, language = self._phrases.say, moment.language
         lines = [say(Phrase.REFUSAL, language)]
         if partly:
@@ -311,43 +301,25 @@ class Dialogue:
         lines.append(say(Phrase.OFFER_TICKET, language))
         return "\n".join(lines)
 
-    async def _called(self, moment: _Moment, arguments: Arguments, *, wish: float) -> TurnResult:
-        """A function the engine wants called. Telling a ticket's state is safe, its owner is checked; the others change
-        something, so that the customer's own words must wish for them, or the customer is asked."""
-        if isinstance(arguments, TicketStatus) or wish >= WISHED_FROM:
-            return self._done(moment, await self._functions.perform(arguments, moment.turn, moment.language))
-        result = self._chat(moment, Phrase.CONFIRM_TICKET)
-        assert result.reply is not None
-        return replace(
-            result,
-            reply=replace(result.reply, actions=(ReplyAction.OPEN_TICKET, ReplyAction.TALK_TO_PERSON)),
-            state=replace(moment.state, offered="ticket", question=moment.heard.text),
-        )
-
     # -- Results --
 
-    def _ticket(self, moment: _Moment, issue: str) -> TurnResult:
-        arguments = CreateSupportTicket(
-            issue=issue[:_MAX_ISSUE_CHARS] or self._phrases.say(Phrase.ISSUE_UNSAID, moment.language)
-        )
-        return self._done(moment, self._functions.open_ticket(arguments, moment.turn, moment.language))
+    def _ticket(self, moment: Moment, issue: str) -> TurnResult:
+        return self._calls.opened(moment, TicketWish(issue=issue))
 
-    def _hand_over(self, moment: _Moment, reason: str) -> TurnResult:
-        arguments = HandToPerson(reason=reason[:_MAX_ISSUE_CHARS])
-        return self._done(moment, self._functions.hand_over(arguments, moment.turn, moment.language))
+    def _hand_over(self, moment: Moment, reason: str) -> TurnResult:
+        return self._calls.opened(moment, TicketWish(issue=reason, kind="person"))
 
-    def _done(self, moment: _Moment, done: Done) -> TurnResult:
-        functions: tuple[FunctionReturned, ...] = (done.returned,)
-        return TurnResult(reply=done.reply, state=moment.state, effects=done.effects, functions=functions)
-
-    def _chat(self, moment: _Moment, phrase: Phrase, **fields: object) -> TurnResult:
+    def _chat(self, moment: Moment, phrase: Phrase, **fields: object) -> TurnResult:
         text = self._phrases.say(phrase, moment.language, **fields)
         reply = Reply(outcome=Outcome.CHAT, text=text, language=moment.language, confidence=1.0)
         return TurnResult(reply=reply, state=moment.state)
 
-    def _apologise(self, moment: _Moment, error: Exception) -> TurnResult:
+    def _failed(self, moment: Moment, error: TurnError | TimeoutError) -> TurnResult:
         """What the customer reads when something of ours is down: words, and the way to a person."""
-        down = Phrase.KNOWLEDGE_DOWN if isinstance(error, KnowledgeUnavailable) else Phrase.REFUSAL
+        agreed = moment.turn.state.pending if answer_to_pending(moment.turn) == "yes" else None
+        if agreed is not None and isinstance(error, TimeoutError):
+            return self._calls.unconfirmed(moment, agreed)
+        down = next((phrase for kind, phrase in _DOWN.items() if isinstance(error, kind)), Phrase.REFUSAL)
         offer = self._phrases.say(Phrase.OFFER_TICKET, moment.language)
         reply = Reply(
             outcome=Outcome.ERROR,
@@ -355,12 +327,12 @@ class Dialogue:
             language=moment.language,
             actions=(ReplyAction.OPEN_TICKET, ReplyAction.TALK_TO_PERSON),
         )
-        question = moment.heard.text or moment.state.question
+        question = agreed.action if agreed else moment.heard.text or moment.state.question
         return TurnResult(
             reply=reply, state=replace(moment.state, offered="ticket", question=question), engine=self._engine.name
         )
 
-    def _finished(self, moment: _Moment, result: TurnResult) -> TurnResult:
+    def _finished(self, moment: Moment, result: TurnResult) -> TurnResult:
         if result.reply is None:
             return result
         text = result.reply.text
@@ -370,18 +342,24 @@ class Dialogue:
 
     # -- What it is about --
 
-    def _about(self, moment: _Moment) -> str:
+    def _about(self, moment: Moment) -> str:
         """What a ticket is about: the words themselves, after the question they follow if they are a bare wish."""
         said = moment.heard.text
         earlier = self._last_question(moment)
         return f"{earlier}\n{said}" if earlier and len(bare(said)) <= 24 else said
 
-    def _last_question(self, moment: _Moment) -> str:
+    def _last_question(self, moment: Moment) -> str:
         """What the customer asked last, in their words."""
         if moment.turn.state.question:
             return moment.turn.state.question
         said = [without_command(entry.text) for entry in moment.turn.history if isinstance(entry, CustomerSaid)]
         return next((words for words in reversed(said) if words), "")
+
+
+_DOWN: dict[type[Exception], Phrase] = {
+    KnowledgeUnavailable: Phrase.KNOWLEDGE_DOWN,
+    FunctionFailed: Phrase.FUNCTION_FAILED,
+}
 
 
 def _after(preface: str, show: SnapshotSink) -> SnapshotSink:

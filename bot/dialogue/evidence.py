@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from bot.dialogue.followups import asked
 from bot.dialogue.language import shown
+from bot.dialogue.regression import Regression
 from bot.dialogue.text import fold, terms, without_filler
 from bot.errors import SettingsError
 from bot.messages import Language, Passage
@@ -51,13 +52,9 @@ GENERIC_FEATURES = tuple(name for name in FEATURES if name not in ("dense", "lea
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """A fitted regression: what each feature weighs, per standard deviation of it."""
+    """A fitted regression over some of `FEATURES`."""
 
-    names: tuple[str, ...]
-    mean: tuple[float, ...]
-    scale: tuple[float, ...]
-    weights: tuple[float, ...]
-    bias: float
+    regression: Regression
 
     @classmethod
     def load(cls, embedder: str, path: Path = COEFFICIENTS) -> Evidence:
@@ -67,20 +64,12 @@ class Evidence:
         """
         try:
             sets = json.loads(path.read_text(encoding="utf-8"))
-            stored = sets.get(embedder) or sets[GENERIC]
-            evidence = cls(
-                names=tuple(stored["features"]),
-                mean=tuple(map(float, stored["mean"])),
-                scale=tuple(map(float, stored["scale"])),
-                weights=tuple(map(float, stored["weights"])),
-                bias=float(stored["bias"]),
-            )
+            regression = Regression.of(sets.get(embedder) or sets[GENERIC])
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise SettingsError(f"{path}: not a file of coefficients: {error!r}") from error
-        sizes = {len(evidence.names), len(evidence.mean), len(evidence.scale), len(evidence.weights)}
-        if len(sizes) != 1 or not set(evidence.names) <= set(FEATURES):
+        if not set(regression.names) <= set(FEATURES):
             raise SettingsError(f"{path}: the coefficients for {embedder!r} do not fit this version's features")
-        return evidence
+        return cls(regression=regression)
 
     def chances(self, question: str, passages: Sequence[Passage]) -> tuple[float, ...]:
         """For each passage of one search, the probability that it answers the question.
@@ -91,37 +80,13 @@ class Evidence:
         question = asked(question)
         if not passages:
             return ()
-        columns = [FEATURES.index(name) for name in self.names]
-        standard = (features(question, passages)[:, columns] - np.array(self.mean)) / np.array(self.scale)
-        odds = standard @ np.array(self.weights) + self.bias
-        return tuple(float(chance) for chance in 1 / (1 + np.exp(-np.clip(odds, -30, 30))))
+        rows = features(question, passages)[:, columns(self.regression.names)]
+        return tuple(map(float, self.regression.chances(rows)))
 
 
-def fitted(
-    rows: npt.NDArray[np.float64], answers: npt.NDArray[np.float64], names: Sequence[str], *, penalty: float = 2.0
-) -> Evidence:
-    """Logistic regression with an L2 penalty, by Newton's method.
-
-    `rows` is (samples, len(FEATURES)), `answers` (samples,) of 0 and 1; `names` are the features to use.
-    """
-    chosen = rows[:, [FEATURES.index(name) for name in names]]
-    mean, scale = chosen.mean(axis=0), chosen.std(axis=0) + 1e-9
-    design = np.c_[(chosen - mean) / scale, np.ones(len(chosen))]
-    weights = np.zeros(design.shape[1])
-    ridge = penalty * np.eye(len(weights))
-    ridge[-1, -1] = 1e-6
-    for _ in range(50):
-        chances = 1 / (1 + np.exp(-design @ weights))
-        slope = design.T @ (chances - answers) + ridge @ weights
-        curvature = (design * (chances * (1 - chances))[:, None]).T @ design + ridge
-        weights -= np.linalg.solve(curvature, slope)
-    return Evidence(
-        names=tuple(names),
-        mean=tuple(mean.tolist()),
-        scale=tuple(scale.tolist()),
-        weights=tuple(weights[:-1].tolist()),
-        bias=float(weights[-1]),
-    )
+def columns(names: Sequence[str]) -> list[int]:
+    """Where these features stand in the matrix that `features` makes."""
+    return [FEATURES.index(name) for name in names]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,10 +29,11 @@ from bot.dialogue.evidence import (
     GENERIC,
     GENERIC_FEATURES,
     Evidence,
+    columns,
     features,
-    fitted,
 )
 from bot.dialogue.labelled import LabelledQuestion, figures, read_questions
+from bot.dialogue.regression import fitted
 from bot.messages import Passage
 from bot.ports import Knowledge
 
@@ -83,13 +84,10 @@ def _fit(
             if question.split == "tune" and passages:
                 rows.append(features(question.question, passages))
                 answers.extend(float(passage.document in question.documents) for passage in passages)
-    evidence = fitted(np.concatenate(rows), np.array(answers), names)
+    regression = fitted(np.concatenate(rows)[:, columns(names)], np.array(answers), names)
+    evidence = Evidence(regression=regression)
     stored: dict[str, Any] = {
-        "features": list(evidence.names),
-        "mean": _rounded(evidence.mean),
-        "scale": _rounded(evidence.scale),
-        "weights": _rounded(evidence.weights),
-        "bias": round(evidence.bias, 5),
+        **regression.as_json(),
         "fitted_on": f"{source}, split tune, {PASSAGES} passages a question",
     }
     for split in ("tune", "report"):
@@ -104,10 +102,6 @@ def _measure(evidence: Evidence, questions: Sequence[LabelledQuestion], found: F
         [found[at] for at in chosen],
         [evidence.chances(questions[at].question, found[at]) for at in chosen],
     )
-
-
-def _rounded(values: Sequence[float]) -> list[float]:
-    return [round(value, 5) for value in values]
 
 
 if __name__ == "__main__":

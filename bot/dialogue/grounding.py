@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bot.dialogue.confidence import Signs, confidence, likelihood_of
 from bot.dialogue.evidence import words_of
 from bot.dialogue.language import shown
-from bot.dialogue.text import terms
+from bot.dialogue.regression import Regression
+from bot.dialogue.text import addresses, is_machine_talk, stands_in, terms, visible
 from bot.messages import Answered, Passage
 
 FULL_SUPPORT = 0.6
@@ -36,30 +37,49 @@ class Verdict:
     """The passages it is drawn from, the nearest first."""
 
 
-def judge(answer: Answered, question: str, passages: Sequence[Passage]) -> Verdict:
+def judge(answer: Answered, question: str, passages: Sequence[Passage], calibration: Regression) -> Verdict:
     """Weighs an answer by the passages it had, which carry their chances.
 
-    The confidence is the mean of what the engine says of itself and of the best supporting passage's chance, lessened
-    by what of the answer is not in the passages. For the extractive engine both are the same calibrated figure and
-    nothing is missing; for one that writes, the mean lets a sure answer stand on a passage of even odds, and keeps one
-    that stands on nothing below the usual threshold of .5.
+    The passages' own words are as likely right as their passage is: an engine that quotes states that figure. Words
+    that an engine made up itself are weighed by `calibration` (`bot.dialogue.confidence`).
     """
-    if not answer.text.strip() or not passages or _invented_figures(answer.text, question, passages):
+    found = signs_of(answer, question, passages)
+    if found is None:
         return Verdict(confidence=0.0)
+    signs, sources = found
+    if answer.quoted:
+        return Verdict(confidence=min(signs.support / FULL_SUPPORT, 1.0) * signs.stated, sources=sources)
+    return Verdict(confidence=confidence(signs, calibration), sources=sources)
+
+
+def signs_of(answer: Answered, question: str, passages: Sequence[Passage]) -> tuple[Signs, tuple[Passage, ...]] | None:
+    """What speaks for an answer, and the passages it is drawn from. None for what is not drawn from any: that does not
+    leave the house, however sure the engine is."""
+    if not answer.text.strip() or not passages:
+        return None
+    plain = _plain(answer.text)
+    if is_machine_talk(plain) or _invented(plain, question, passages):
+        return None
     said = terms(answer.text)
     sources = _sources(answer, said, passages)
     if not sources:
-        return Verdict(confidence=0.0)
+        return None
     support = _support(answer.text, said, sources)
     if support < NO_SUPPORT:
-        return Verdict(confidence=0.0)
-    stated = answer.confidence if math.isfinite(answer.confidence) else 0.0
-    stated = min(max(stated, 0.0), 1.0)
-    if answer.logprob is not None:
-        stated = (stated + math.exp(min(answer.logprob, 0.0))) / 2
+        return None
     chance = max(source.chance for source in sources)
-    factor = min(support / FULL_SUPPORT, 1.0)
-    return Verdict(confidence=factor * (stated + chance) / 2, sources=sources)
+    documents = {source.document for source in sources}
+    rivals = [passage.chance for passage in passages if passage.document not in documents]
+    stated = answer.confidence if math.isfinite(answer.confidence) else 0.0
+    signs = Signs(
+        chance=chance,
+        lead=chance - max(rivals, default=0.0),
+        support=support,
+        news=len(said - terms(question)) / len(said) if said else 1.0,
+        stated=min(max(stated, 0.0), 1.0),
+        likelihood=likelihood_of(answer.logprob),
+    )
+    return signs, sources
 
 
 def _share(said: frozenset[str], passage: Passage) -> float:
@@ -91,29 +111,33 @@ def _support(text: str, said: frozenset[str], sources: Sequence[Passage]) -> flo
     return len(said & held) / len(said)
 
 
-_ADDRESS = re.compile(
-    r"(?:https?://|www\.)[^\s)\]}>」』”，。；、]+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+", re.ASCII | re.IGNORECASE
-)
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 _LIST_MARK = re.compile(r"(?m)^\s*\d{1,2}[.)、]\s")
 
 
-def _invented_figures(text: str, question: str, passages: Sequence[Passage]) -> bool:
-    """Whether the answer has a number, a link or a mail address that stands neither in a passage nor in the question.
+def _invented(plain: str, question: str, passages: Sequence[Passage]) -> bool:
+    """Whether the answer has a link or a mail address that stands in no passage, or a number that stands neither there
+    nor in the question.
 
-    A wrong price or a made-up link does more harm than no answer.
+    A wrong price or a made-up link does more harm than no answer. A customer's own link is not said back either: in a
+    group it would stand there in the company's name.
     """
-    plain = _plain(text)
-    addresses = {match.rstrip(".,;:!?/") for match in _ADDRESS.findall(plain)}
-    figures = set(_NUMBER.findall(_LIST_MARK.sub("", _ADDRESS.sub(" ", plain))))
-    if not addresses and not figures:
+    found = addresses(plain)
+    figures = set(_NUMBER.findall(_LIST_MARK.sub("", _without(found, plain))))
+    if not found and not figures:
         return False
-    known = _plain("\n".join([question, *(f"{p.question}\n{p.title}\n{p.text}\n{p.url}" for p in passages)]))
-    if any(address.casefold() not in known.casefold() for address in addresses):
+    known = _plain("\n".join(f"{p.question}\n{p.title}\n{p.text}\n{p.url}" for p in passages))
+    if any(not stands_in(address, known) for address in found):
         return True
-    return not figures <= set(_NUMBER.findall(known))
+    return not figures <= set(_NUMBER.findall(f"{known}\n{_plain(question)}"))
+
+
+def _without(found: frozenset[str], plain: str) -> str:
+    for address in sorted(found, key=len, reverse=True):
+        plain = plain.replace(address, " ")
+    return plain
 
 
 def _plain(text: str) -> str:
-    """Width and digit grouping do not count: 1,000 and １０００ are 1000."""
-    return re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", unicodedata.normalize("NFKC", text))
+    """As a reader sees it; digit grouping does not count: 1,000 and １０００ are 1000."""
+    return re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", visible(text))

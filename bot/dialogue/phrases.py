@@ -104,6 +104,26 @@ class Phrase(enum.Enum):
         "这件事需要同事来处理。要我为您登记工单吗？回复「好的」就行。",
         "A colleague would have to look into this. Shall I open a ticket for you? Just reply “yes”.",
     )
+    CONFIRM_ACTION = (
+        "我可以为您办理：{action}\n确认的话回复「好的」，我马上去办；不需要就回复「不用」。",
+        "I can do this for you: {action}\nReply “yes” and I'll go ahead, or “no” to leave things as they are.",
+    )
+    ACTION_DECLINED = (
+        "好的，那就不办了。有需要随时找我。",
+        "All right, I'll leave things as they are. I'm here if you need anything.",
+    )
+    FUNCTION_FAILED = (
+        "抱歉，我刚才没能查办成功，系统暂时没有给出结果。",
+        "Sorry, that didn't work just now: our system gave me no result.",
+    )
+    UNCONFIRMED = (
+        "抱歉，这件事我没能确认是否已经办成：{action}\n"
+        "为免重复，我没有再试。已为您登记工单 {number} 请同事核实，{within}会在这里答复您。",
+        "I'm sorry, I couldn't confirm whether this went through: {action}\n"
+        "I haven't tried again, so that it isn't done twice. I've opened {number}; a colleague will check and answer "
+        "you here {within}.",
+    )
+    UNCONFIRMED_ISSUE = ("请核实是否已办成：{action}", "Please check whether this was done: {action}")
     OFFER_DECLINED = (
         "好的，那先不登记了。有需要随时找我。",
         "No problem, I won't open one. I'm here if you need anything.",

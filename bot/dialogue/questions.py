@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from bot.dialogue import followups
 from bot.dialogue.answer import fit, read_generation
-from bot.dialogue.functions import Arguments, Functions
-from bot.dialogue.grounding import judge
+from bot.dialogue.functions.registry import Call, Functions
 from bot.dialogue.language import shown
 from bot.dialogue.prompt import build_prompt
 from bot.dialogue.settings import DialogueSettings
@@ -37,7 +36,7 @@ class Finding:
     sources: tuple[Source, ...] = ()
     nearest: str = ""
     """A question that the knowledge answers and that may have been meant; "" for none."""
-    call: Arguments | None = None
+    call: Call | None = None
     """The engine wants a function called instead."""
     tokens: int = 0
 
@@ -77,13 +76,13 @@ class Questions:
             passages,
             history=turn.history,
             language=language,
-            functions=self._functions.specs(language) if functions else (),
+            functions=self._functions.specs(language, turn.collections) if functions else (),
             settings=self._settings,
         )
-        answer, call, tokens = await self._generate(prompt, show)
+        answer, call, tokens = await self._generate(prompt, turn.collections, show)
         if call is not None:
             return Finding(question=question, call=call, tokens=tokens)
-        verdict = judge(answer, question, passages)
+        verdict = self._understanding.judged(answer, question, passages)
         nearest = _nearest(passages, language)
         if verdict.confidence < self._settings.min_confidence:
             return Finding(question=question, confidence=verdict.confidence, nearest=nearest, tokens=tokens)
@@ -106,13 +105,15 @@ class Questions:
         together = await self._knowledge.search(question, collections=collections, limit=2 * limit)
         return question, followups.mixed(alone, together, limit=limit)
 
-    async def _generate(self, prompt: Prompt, show: SnapshotSink) -> tuple[Answered, Arguments | None, int]:
+    async def _generate(
+        self, prompt: Prompt, collections: Sequence[str], show: SnapshotSink
+    ) -> tuple[Answered, Call | None, int]:
         """One generation, and a second without functions when the first calls one that can not be carried out."""
         ended = await read_generation(self._engine.generate(prompt), show, max_chars=prompt.max_answer_chars)
         if isinstance(ended, Answered):
             return ended, None, ended.tokens
         try:
-            return _NOTHING, self._functions.parse(ended), ended.tokens
+            return _NOTHING, self._functions.parse(ended, collections), ended.tokens
         except BadOutput as error:
             log.warning("function call not usable", reason=str(error))
         plain = Prompt(
@@ -122,6 +123,7 @@ class Questions:
             passages=prompt.passages,
             question=prompt.question,
             max_answer_chars=prompt.max_answer_chars,
+            last_try=True,
         )
         again = await read_generation(self._engine.generate(plain), show, max_chars=prompt.max_answer_chars)
         tokens = ended.tokens + again.tokens

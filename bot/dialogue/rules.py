@@ -75,8 +75,9 @@ def without_ticket_numbers(text: str, *, prefix: str = "TICKET") -> str:
 
 # -- Yes and no --
 
+# Of two that begin alike, the longer stands first: each is matched atomically (`_made_of`).
 _YES = (
-    "好+的?|行|可以|嗯+|恩+|对|是的?|要的?|需要|麻烦(?:你|您)?|请|没问题|那就|o+k+|okay|okey|y|yes|yeah|yep|yup|sure|"
+    "好+的?|行|可以|嗯+|恩+|对|是的?|要的?|需要|麻烦(?:你|您)?|请|没问题|那就|okay|okey|o+k+|yes|yeah|yep|yup|y|sure|"
     "please|alright|all right|of course|go ahead|do (?:it|that|so)|sounds good|i do|i would|"
     "that would be (?:great|good|nice)"
 )
@@ -86,16 +87,27 @@ _WISH = (
 )
 _THANKS = "谢谢(?:你|您|了)?|多谢|感谢|辛苦了?|拜托了?|thanks?(?: you)?(?: a lot| very much| so much)?|thx|cheers"
 _NO = (
-    "(?:先|暂时|还是)?不(?:用|需要|要|必|了)?(?:麻烦|登记|建)?|算了|没事|免了|no+|nope|nah|n|not now|not really|"
-    "never ?mind|don'?t bother|no need|no,? (?:thanks|thank you)|that'?s ok(?:ay)?|i'?m good|maybe later"
+    "(?:先|暂时|还是)?不(?:用|需要|要|必|了)?(?:麻烦|登记|建)?|算了|没事|免了|nope|not now|not really|no need|"
+    "no,? (?:thanks|thank you)|no+|nah|never ?mind|n|don'?t bother|that'?s ok(?:ay)?|i'?m good|maybe later"
 )
 _PARTICLES = "吧|呀|啊|哦|喔|哈|呢|了|的|嘛|啦|哇"
 
-_AGREES = re.compile(rf"(?:(?:{_YES}|{_WISH}|{_THANKS}|{_PARTICLES}) ?)+")
+
+def _made_of(*words: str) -> re.Pattern[str]:
+    """Nothing but these words. Atomic, because 「嗯嗯嗯嗯」 can be divided in so many ways that trying them all before
+    saying no took seconds."""
+    return re.compile(rf"(?:(?>{'|'.join(words)}) ?)+")
+
+
+_AGREES = _made_of(_YES, _WISH, _THANKS, _PARTICLES)
 _AGREES_HARD = re.compile(rf"(?:{_YES}|{_WISH})")
-_DECLINES = re.compile(rf"(?:(?:{_NO}|{_THANKS}|{_PARTICLES}) ?)+")
+_DECLINES = _made_of(_NO, _THANKS, _PARTICLES)
 _DECLINES_HARD = re.compile(rf"(?:{_NO})")
-_ONLY_THANKS = re.compile(rf"(?:(?:{_THANKS}|{_PARTICLES}) ?)+")
+_ONLY_THANKS = _made_of(_THANKS, _PARTICLES)
+# What agrees to an action that was shown: no wish for a ticket, which would be another action.
+_CONFIRM = f"{_YES}|确认|确定|同意|(?:你|您)?(?:帮我)?去?办理?|confirm(?:ed)?|agreed?|i (?:confirm|agree)|correct"
+_CONFIRMS = _made_of(_CONFIRM, _THANKS, _PARTICLES)
+_CONFIRMS_HARD = re.compile(rf"(?:{_CONFIRM})")
 _CLAUSES = re.compile("[。！？!?…；;，,、~～\n]+|\\.(?:\\s|$)")
 
 # Longer than any plain yes; keeps the patterns above, which overlap, from being tried on an essay.
@@ -112,8 +124,7 @@ def consent(text: str) -> Literal["yes", "no"] | None:
 
     After a "yes" the customer may add how to reach them or the order it is about: 「好的，我的电话是 138…」.
     """
-    parts = [fold(part).replace("’", "'") for part in clauses(text)]
-    parts = [" ".join("".join(c if c.isalnum() or c == "'" else " " for c in part).split()) for part in parts]
+    parts = _plain_clauses(text)
     if not parts or len(parts) > 6:
         return None
     yes = no = other = False
@@ -128,6 +139,27 @@ def consent(text: str) -> Literal["yes", "no"] | None:
     if other or yes == no:
         return None
     return "yes" if yes else "no"
+
+
+def confirms(text: str) -> bool:
+    """A plain yes to an action that was shown in full, thanks and particles around it or not.
+
+    Stricter than `consent`: whatever is added may correct the action (「好的，订单号是 1002」), and nobody agreed to
+    that; 「确定？」 asks back.
+    """
+    if re.search("[?？]", text):
+        return False
+    parts = _plain_clauses(text)
+    agreed = [part for part in parts if not _ONLY_THANKS.fullmatch(part)]
+    return 0 < len(agreed) <= len(parts) <= 6 and all(
+        len(part) <= _LONGEST_CLAUSE and _CONFIRMS_HARD.match(part) and _CONFIRMS.fullmatch(part) for part in agreed
+    )
+
+
+def _plain_clauses(text: str) -> list[str]:
+    """The clauses, folded, without signs."""
+    parts = [fold(part).replace("’", "'") for part in clauses(text)]
+    return [" ".join("".join(c if c.isalnum() or c == "'" else " " for c in part).split()) for part in parts]
 
 
 def _mentions_details(part: str) -> bool:

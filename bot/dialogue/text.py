@@ -15,6 +15,11 @@ _INVISIBLE = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u2060\ufeff\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f]"
 )
 _BLANKS = re.compile(r"[ \t\u00a0\u3000]+")
+# Everything without a shape of its own, what emoji and scripts are joined with included: not for texts that are shown.
+_SHAPELESS = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e0fff]"
+)
 
 
 def clean(text: str) -> str:
@@ -22,6 +27,20 @@ def clean(text: str) -> str:
     text = text.encode("utf-8", "ignore").decode("utf-8")
     text = _INVISIBLE.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
     return "\n".join(line for line in (_BLANKS.sub(" ", line).strip() for line in text.split("\n")) if line)
+
+
+_MARKUP = re.compile(r"[\\`*_~\[\]<>]")
+
+
+def literal(text: str) -> str:
+    """Plain words as Markdown that reads like them: what a model or a customer chose does not become markup."""
+    return _MARKUP.sub(r"\\\g<0>", text)
+
+
+def visible(text: str) -> str:
+    """What is left of a text on its way to a reader, for checks: some channel or link finder drops each of the
+    characters that are dropped here, and reads what they kept apart as one word. In one width."""
+    return unicodedata.normalize("NFKC", _SHAPELESS.sub("", clean(text)))
 
 
 # A dozen rules look at one message, and several at one passage: what they have in common is worked out once.
@@ -89,6 +108,50 @@ def _stem(word: str) -> str:
             word = word[: -len(ending)]
             break
     return word[:-1] if len(word) > 3 and word[-1] == word[-2] else word
+
+
+# -- What no answer may bring along --
+
+# Greek and Cyrillic letters pass for Latin ones in a host's name; Chinese ones stand right beside it.
+_HOST = "a-z0-9\u0370-\u03ff\u0400-\u052f"
+_LAST = "(?:[a-z\u0370-\u03ff\u0400-\u052f]{2,}|xn--[a-z0-9-]+)"
+_REST = r"[^\s()\[\]{}<>「」『』“”\"，。；、]"
+_ADDRESS = re.compile(
+    rf"(?:[a-z][a-z0-9+.-]{{0,20}}:)?//{_REST}+|(?<![a-z])(?:javascript|vbscript|data|tg):{_REST}+|(?<![a-z0-9])www\.{_REST}+|"
+    rf"[{_HOST}_.+-]{{1,64}}@[{_HOST}-]+(?:\.[{_HOST}-]+)+|"
+    # What a messenger makes a link of by itself: names with dots between, the last of letters.
+    rf"(?<![{_HOST}.-])(?:[{_HOST}](?:[{_HOST}-]*[{_HOST}])?\.)+{_LAST}(?![{_HOST}-])(?:[:/?#]{_REST}*)?",
+    re.IGNORECASE,
+)
+_MACHINE_TALK = re.compile(
+    r"<\s*\||<\s*/?\s*tool_|\{\s*\"(?:response|confidence|arguments)\"|"
+    r"\{\s*\"name\"\s*:\s*\"[^\"]{0,80}\"\s*,\s*\"arguments\"",
+    re.IGNORECASE,
+)
+_MACHINE_TALK_BEGINS = re.compile(r"<\s*\||<\s*/?\s*tool_|\{\s*\"", re.IGNORECASE)
+
+
+def addresses(text: str) -> frozenset[str]:
+    """Links, mail addresses and hosts in a text that is `visible`, whatever they are dressed as."""
+    return frozenset(match.rstrip(".,;:!?/'*_") for match in _ADDRESS.findall(text))
+
+
+def stands_in(address: str, text: str) -> bool:
+    """Whether a text has the address whole: shop.example is neither in my-shop.example nor in shop.example.org."""
+    whole = rf"(?<![{_HOST}.@-]){re.escape(address)}(?![{_HOST}-]|\.[{_HOST}])"
+    return re.search(whole, text, re.IGNORECASE) is not None
+
+
+def is_machine_talk(text: str) -> bool:
+    """Whether a text that is `visible` has what only models and their templates say to each other: a template's tags,
+    the JSON of an answer or of a call."""
+    return _MACHINE_TALK.search(text) is not None
+
+
+def can_be_shown_unchecked(text: str) -> bool:
+    """Whether a text has nothing that a reader could follow, and nothing that begins like a machine's talk."""
+    text = visible(text)
+    return not addresses(text) and _MACHINE_TALK_BEGINS.search(text) is None
 
 
 # -- Sentences --

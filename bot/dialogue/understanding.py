@@ -14,7 +14,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from bot.dialogue import confidence
 from bot.dialogue.evidence import Evidence
+from bot.dialogue.grounding import Verdict, judge
 from bot.dialogue.intents import (
     SHIPPED,
     Examples,
@@ -24,9 +26,10 @@ from bot.dialogue.intents import (
     vectors_path,
     write_vectors,
 )
+from bot.dialogue.regression import Regression
 from bot.dialogue.rules import clauses
 from bot.dialogue.text import bare, fold
-from bot.messages import Passage
+from bot.messages import Answered, Passage
 from bot.ports import Knowledge, Vector
 
 # Kernel ridge regression on two kernels: cosine of centred vectors (meaning) and cosine of rarity-weighted words and
@@ -77,11 +80,17 @@ class Understanding:
     """Knows the examples and the embedder: reads messages, and weighs passages."""
 
     def __init__(
-        self, knowledge: Knowledge, examples: Examples, vectors: npt.NDArray[np.float32], evidence: Evidence
+        self,
+        knowledge: Knowledge,
+        examples: Examples,
+        vectors: npt.NDArray[np.float32],
+        evidence: Evidence,
+        calibration: Regression,
     ) -> None:
         """Takes some ten milliseconds of computing for 400 lines; use `load` on the event loop."""
         self._knowledge = knowledge
         self._evidence = evidence
+        self._calibration = calibration
         self._model = _Ridge.fitted(examples, vectors)
         self._exact = {_key(text): intent for text, intent in zip(examples.texts, examples.intents, strict=True)}
 
@@ -108,13 +117,18 @@ class Understanding:
             if cache is not None:
                 await asyncio.to_thread(write_vectors, places[-1], fingerprint, vectors)
         evidence = await asyncio.to_thread(Evidence.load, embedder)
-        return await asyncio.to_thread(cls, knowledge, examples, vectors, evidence)
+        calibration = await asyncio.to_thread(confidence.load)
+        return await asyncio.to_thread(cls, knowledge, examples, vectors, evidence, calibration)
 
     def weighed(self, question: str, passages: Sequence[Passage]) -> tuple[Passage, ...]:
         """The passages of one search with the chance that each answers the question, the likeliest first."""
         chances = self._evidence.chances(question, passages)
         weighed = [replace(passage, chance=chance) for passage, chance in zip(passages, chances, strict=True)]
         return tuple(sorted(weighed, key=lambda passage: -passage.chance))
+
+    def judged(self, answer: Answered, question: str, passages: Sequence[Passage]) -> Verdict:
+        """How sure the house is of an answer, and what it is drawn from; `passages` are weighed."""
+        return judge(answer, question, passages, self._calibration)
 
     async def read(self, text: str) -> Reading:
         """What this message is for. `text` is clean and short enough to embed (`text.searchable`)."""

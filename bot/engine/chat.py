@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from bot.dialogue.text import cut
@@ -35,7 +35,13 @@ Count: TypeAlias = Callable[[str], int]
 """How many tokens a text is."""
 
 MESSAGE_TOKENS = 6
-"""What a message costs beside its words: its tags, its role, line ends."""
+"""What a message costs beside its words: its tags, its role, line ends (5 with Qwen2.5's template, measured)."""
+REPLY_TOKENS = 3
+"""What the template opens the reply with."""
+FUNCTIONS_TOKENS = 80
+"""What Qwen2.5's template says around the functions, beside one line end each (79, measured)."""
+PASSAGE_GAP = 2
+"""The blank line between two passages."""
 ROOMY_QUESTION = 0.5
 """The share of the room that the customer's own message may take before it is shortened."""
 
@@ -62,13 +68,13 @@ def chat_of(prompt: Prompt, *, room: int, history_tokens: int, count: Count) -> 
     rules = _RULES[prompt.language]
     system = rules.system(prompt.persona, prompt.max_answer_chars, prompt.functions)
     tools = tuple(_tool(spec) for spec in prompt.functions)
-    left = (
-        room - count(system) - sum(count(json.dumps(tool, ensure_ascii=False)) for tool in tools) - 3 * MESSAGE_TOKENS
-    )
+    left = room - count(system) - count(rules.task([], "")) - 2 * MESSAGE_TOKENS - REPLY_TOKENS
+    if tools:
+        left -= FUNCTIONS_TOKENS + sum(count(json.dumps(tool, ensure_ascii=False)) + 1 for tool in tools)
     question, shortened = _shortened(harmless(prompt.question), int(left * ROOMY_QUESTION), rules, count)
     left -= count(question)
     passages = _fitting([_passage(at, passage) for at, passage in enumerate(prompt.passages, 1)], left, count)
-    left -= sum(count(passage) + 1 for passage in passages)
+    left -= sum(count(passage) + PASSAGE_GAP for passage in passages)
     history = _recent([_said(entry) for entry in prompt.history], min(left, history_tokens), count)
     messages = (
         {"role": "system", "content": system},
@@ -82,6 +88,19 @@ def chat_of(prompt: Prompt, *, room: int, history_tokens: int, count: Count) -> 
         passages_left_out=len(prompt.passages) - len(passages),
         question_shortened=shortened,
     )
+
+
+def repair_tokens(prompt: Prompt, count: Count) -> int:
+    """What `asked_again` adds to a chat: room for it has to be left."""
+    return count(_RULES[prompt.language].again) + 1
+
+
+def asked_again(chat: Chat, prompt: Prompt) -> Chat:
+    """The chat once more, after an output that could not be read: with the rule for its form at the end, and without
+    functions. The output itself is not quoted: what it was broken by would be read again."""
+    *before, task = chat.messages
+    task = {**task, "content": f"{task['content']}\n\n{_RULES[prompt.language].again}"}
+    return replace(chat, messages=(*before, task), tools=())
 
 
 _TAGS = re.compile(
@@ -123,7 +142,7 @@ def _fitting(passages: Sequence[str], room: int, count: Count) -> list[str]:
     """The first passages that fit; the best one always, for without any there is nothing to answer from."""
     kept: list[str] = []
     for passage in passages:
-        room -= count(passage) + 1
+        room -= count(passage) + PASSAGE_GAP
         if kept and room < 0:
             break
         kept.append(passage)
@@ -161,6 +180,7 @@ class _Rules:
     passages: str
     question: str
     shortened: str
+    again: str
 
     def system(self, persona: str, max_chars: int, functions: Sequence[FunctionSpec]) -> str:
         rules = self.rules.format(max_chars=max_chars)
@@ -185,6 +205,10 @@ _RULES: Mapping[Language, _Rules] = {
         passages="资料：",
         question="客户的问题：",
         shortened="（客户的话太长，这里只有开头。）",
+        again=(
+            '只输出一行 JSON，前后不加任何别的文字：{"response": "回答", "confidence": 0 到 1 的把握}。'
+            "资料没有回答这个问题时，response 写成空字符串，confidence 写 0。"
+        ),
     ),
     "en": _Rules(
         rules=(
@@ -207,5 +231,10 @@ _RULES: Mapping[Language, _Rules] = {
         passages="Passages:",
         question="The customer's question:",
         shortened="(The customer's message is too long; this is its beginning.)",
+        again=(
+            "Say one line of JSON with nothing before or after it: "
+            '{"response": "the answer", "confidence": 0 to 1, how sure you are}. '
+            "If the passages do not answer this question, leave response empty and set confidence to 0."
+        ),
     ),
 }

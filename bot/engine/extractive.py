@@ -58,7 +58,7 @@ class ExtractiveEngine:
             for count in range(1, len(pieces)):
                 yield Delta(text=_put_together(pieces[:count]))
             yield Delta(text=_put_together(pieces))
-        yield Answered(text=_put_together(pieces), confidence=passage.chance, passages=(passage.id,))
+        yield Answered(text=_put_together(pieces), confidence=passage.chance, quoted=True, passages=(passage.id,))
 
 
 def _worth(passage: Passage, wanted: Language) -> float:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, aclosing
 
-from bot.errors import BadOutput, EngineError, EngineTimeout, EngineUnavailable
+from bot.errors import BadOutput, EngineBusy, EngineError, EngineTimeout, EngineUnavailable
 from bot.messages import Answered, Delta, EngineOutput, FunctionCall, Prompt
 from bot.ports import Clock, Engine, EngineHealth
 from bot.telemetry import get_logger
@@ -96,7 +96,8 @@ class FallbackEngine:
     def _note(self, error: Exception) -> None:
         # The kind of failure only: an engine's own words could quote the prompt.
         log.warning("engine failed, the fallback answers", engine=self._first.name, kind=type(error).__name__)
-        if isinstance(error, EngineTimeout | EngineUnavailable):
+        # An engine that is merely busy answers others, and the next one in a moment.
+        if isinstance(error, EngineTimeout | EngineUnavailable) and not isinstance(error, EngineBusy):
             self._resting_until = self._clock.monotonic() + self._rest
 
     async def _limited(self, prompt: Prompt) -> AsyncGenerator[EngineOutput, None]:

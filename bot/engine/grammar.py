@@ -1,24 +1,28 @@
-"""The grammar of everything a model may say: the JSON of an answer, or one call of a declared function. Pure.
+"""Everything a model may say: the JSON of an answer, or one call of a declared function, as a structural tag. Pure.
 
-Written as the EBNF that vLLM's xgrammar reads. Why a grammar of our own, and not a JSON Schema or a structural tag
-(vLLM 0.32, xgrammar 0.2.8, random weights, two cores; 22 outputs each, at a temperature of 1):
+A structural tag is what vLLM's xgrammar builds its token masks from. Why this form of it, and not a schema or a grammar
+(vLLM 0.32, xgrammar 0.2.8; 22 outputs of random weights each at a temperature of 1; masks with Qwen2.5's vocabulary of
+151,936 tokens, on one of two cores):
 
-| constraint | first token of the first request | outputs that parse |
-| --- | --- | --- |
-| schema with anyOf | 112 ms | 18 of 22 |
-| structural tag over schemas | 167 to 542 ms | 19 to 21 of 22 |
-| this grammar | 17 ms | 22 of 22 |
+| constraint | outputs that parse | compiling | mask a token, inside an answer |
+| --- | --- | --- | --- |
+| JSON schema with anyOf | 18 of 22 | 112 ms | |
+| structural tag over JSON schemas | 19 to 21 of 22 | 167 to 542 ms | |
+| EBNF, strings of at most 225 characters or escapes | 22 of 22 | 11 ms | 340 to 1,220 ms |
+| the same without escapes | 22 of 22 | 10,500 ms | 1 to 5 ms |
+| this: texts with a greatest length | 22 of 22 | 38 ms | .1 ms |
 
 A schema's strings may hold escapes such as half a surrogate pair, which no parser reads, and free white space, which a
-model can go on writing until its tokens are used up. This grammar has neither: a character is written as itself, every
-string has a greatest length, and blanks stand where Qwen was trained to put them.
+model can go on writing until its tokens are used up. Here a character is written as itself, every string has a greatest
+length and stands on one line, without quotation marks and backslashes, and blanks stand where Qwen was trained to put
+them.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from bot.engine.output import CALL_BEGINS, CALL_ENDS
 from bot.errors import SettingsError
@@ -28,114 +32,132 @@ MAX_ARGUMENT_CHARS = 400
 """The longest string in a model's call; a function may take less. What the customer wrote is kept in the transcript."""
 MAX_ITEMS = 10
 
-_CHARACTER = r'([^"\\\x00-\x1f\x7f] | "\\" ["\\/nt])'
-_DIGITS = '"-"? ("0" | [1-9] [0-9]{0,11})'
+Format: TypeAlias = dict[str, Any]
+"""A part of a structural tag, as `xgrammar.structural_tag` describes them."""
+
+# What JSON wants escaped in a string, and what is better not there: line ends that JavaScript knows, deletion.
+_EXCLUDED = ['"', "\\", *map(chr, range(0x20)), "\x7f", "\u2028", "\u2029"]
+_CHARACTER = r'[^"\\\x00-\x1f\x7f\u2028\u2029]'
+_INTEGER = r"-?(0|[1-9][0-9]{0,11})"
+_CONFIDENCE = r"(0(\.[0-9]{1,2})?|1(\.00?)?)"
 
 
-def output_grammar(functions: Sequence[FunctionSpec], *, max_chars: int) -> str:
-    """The grammar, as EBNF; its root is `root`.
+OVERLENGTH = 1.5
+"""A model may write so many times `max_answer_chars`: what is too long is cut at a sentence's end, which reads better
+than a sentence that the tag ended in its middle."""
+_FRAME_TOKENS = 40
+"""What the JSON around an answer takes, at the most."""
+_LEAST_CHARS = 16
+
+
+def longest_answer(max_answer_chars: int, max_tokens: int) -> int:
+    """How many characters a model may write, so that a whole output has room in its tokens."""
+    return max(min(round(max_answer_chars * OVERLENGTH), max_tokens - _FRAME_TOKENS), _LEAST_CHARS)
+
+
+def output_tag(functions: Sequence[FunctionSpec], *, max_chars: int) -> str:
+    """The structural tag, as JSON.
 
     :param max_chars: of the answer's text.
-    :raises SettingsError: a function's arguments have a form that no grammar is written for here; names it.
+    :raises SettingsError: a function's arguments have a form that is not written here; names it.
     """
-    confidence = '("0" ("." [0-9] [0-9]?)? | "1" (".0" "0"?)?)'
-    answer = f'{_quoted("{")} {_key("response")} {_string(0, max_chars)} ", " {_key("confidence")} {confidence} "}}"'
-    rules = _Rules()
-    calls = [rules.call(spec) for spec in functions]
-    root = " | ".join(["answer", *calls])
-    return "\n".join([f"root ::= {root}", f"answer ::= {answer}", *rules.lines]) + "\n"
+    text, sure = _string(0, max_chars), _like(_CONFIDENCE)
+    answer = _in_a_row(_exactly('{"response": '), text, _exactly(', "confidence": '), sure, _exactly("}"))
+    return json.dumps({"type": "structural_tag", "format": _either([answer, *map(_call, functions)])})
 
 
-class _Rules:
-    """Collects named rules: optional properties are told apart by where in their object they stand."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def call(self, spec: FunctionSpec) -> str:
-        begin = f'{CALL_BEGINS}\n{{"name": {json.dumps(spec.name)}, "arguments": '
-        try:
-            arguments = self._value(spec.parameters, spec.parameters.get("$defs", {}))
-        except _Unwritable as problem:
-            raise SettingsError(
-                f"the arguments of the function {spec.name} can not be constrained: {problem}"
-            ) from None
-        return self._rule(f"{_quoted(begin)} {arguments} {_quoted('}' + chr(10) + CALL_ENDS)}")
-
-    def _rule(self, body: str) -> str:
-        name = f"rule{len(self.lines)}"
-        self.lines.append(f"{name} ::= {body}")
-        return name
-
-    def _value(self, schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
-        if "$ref" in schema:
-            return self._value(definitions[schema["$ref"].rpartition("/")[2]], definitions)
-        if "const" in schema:
-            return _quoted(json.dumps(schema["const"], ensure_ascii=False))
-        if "enum" in schema:
-            return _either(_quoted(json.dumps(value, ensure_ascii=False)) for value in schema["enum"])
-        if "anyOf" in schema:
-            return _either([self._value(one, definitions) for one in schema["anyOf"]])
-        if unknown := set(schema) & {"pattern", "format", "oneOf", "allOf", "not", "multipleOf", "patternProperties"}:
-            raise _Unwritable(f"{', '.join(sorted(unknown))} is not supported")
-        match schema.get("type"):
-            case "string":
-                return _string(
-                    schema.get("minLength", 0), min(schema.get("maxLength", MAX_ARGUMENT_CHARS), MAX_ARGUMENT_CHARS)
-                )
-            case "integer":
-                return f"({_DIGITS})"
-            case "number":
-                return f'({_DIGITS} ("." [0-9]{{1,6}})?)'
-            case "boolean":
-                return '("true" | "false")'
-            case "null":
-                return '"null"'
-            case "array":
-                return self._array(schema, definitions)
-            case "object":
-                return self._object(schema, definitions)
-        raise _Unwritable(f"{schema.get('type', 'a value of any type')} is not supported")
-
-    def _array(self, schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
-        item = self._value(schema.get("items", {}), definitions)
-        least, most = schema.get("minItems", 0), min(schema.get("maxItems", MAX_ITEMS), MAX_ITEMS)
-        more = f'{item} (", " {item}){{{max(least - 1, 0)},{most - 1}}}'
-        return f'"[" {more} "]"' if least else f'"[" ({more})? "]"'
-
-    def _object(self, schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
-        """Properties in the order they are declared; an optional one may be missing."""
-        required = set(schema.get("required", ()))
-        properties = [
-            (f"{_key(name)} {self._value(value, definitions)}", name in required)
-            for name, value in schema.get("properties", {}).items()
-        ]
-        first, later = '""', '""'
-        for member, needed in reversed(properties):
-            begun, going = f"{member} {later}", f'", " {member} {later}'
-            first, later = (
-                self._rule(begun if needed else f"{begun} | {first}"),
-                self._rule(going if needed else f"{going} | {later}"),
-            )
-        return f'"{{" {first} "}}"'
+def _call(spec: FunctionSpec) -> Format:
+    try:
+        arguments = _value(spec.parameters, spec.parameters.get("$defs", {}))
+    except _Unwritable as problem:
+        raise SettingsError(f"the arguments of the function {spec.name} can not be constrained: {problem}") from None
+    begin = f'{CALL_BEGINS}\n{{"name": {json.dumps(spec.name)}, "arguments": '
+    return _in_a_row(_exactly(begin), arguments, _exactly(f"}}\n{CALL_ENDS}"))
 
 
 class _Unwritable(Exception):
-    """A schema says something that the grammar can not."""
+    """A schema says something that can not be written as a format."""
 
 
-def _quoted(text: str) -> str:
-    """Text as a terminal of the grammar."""
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+_UNKNOWN = frozenset({"pattern", "format", "oneOf", "allOf", "not", "multipleOf", "patternProperties"})
 
 
-def _key(name: str) -> str:
-    return _quoted(f"{json.dumps(name, ensure_ascii=False)}: ")
+def _value(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Format:
+    if "$ref" in schema:
+        return _value(definitions[schema["$ref"].rpartition("/")[2]], definitions)
+    if "const" in schema:
+        return _exactly(json.dumps(schema["const"], ensure_ascii=False))
+    if "enum" in schema:
+        return _either([_exactly(json.dumps(value, ensure_ascii=False)) for value in schema["enum"]])
+    if "anyOf" in schema:
+        return _either([_value(one, definitions) for one in schema["anyOf"]])
+    if unknown := sorted(set(schema) & _UNKNOWN):
+        raise _Unwritable(f"{', '.join(unknown)} is not supported")
+    match schema.get("type"):
+        case "string":
+            return _string(
+                schema.get("minLength", 0), min(schema.get("maxLength", MAX_ARGUMENT_CHARS), MAX_ARGUMENT_CHARS)
+            )
+        case "integer":
+            return _like(_INTEGER)
+        case "number":
+            return _like(rf"{_INTEGER}(\.[0-9]{{1,6}})?")
+        case "boolean":
+            return _either([_exactly("true"), _exactly("false")])
+        case "null":
+            return _exactly("null")
+        case "array":
+            return _array(schema, definitions)
+        case "object":
+            return _object(schema, definitions)
+    raise _Unwritable(f"{schema.get('type', 'a value of any type')} is not supported")
 
 
-def _string(least: int, most: int) -> str:
-    return f'"\\"" {_CHARACTER}{{{least},{most}}} "\\""'
+def _array(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Format:
+    item = _value(schema.get("items", {}), definitions)
+    least, most = schema.get("minItems", 0), min(schema.get("maxItems", MAX_ITEMS), MAX_ITEMS)
+    more = {"type": "repeat", "min": max(least - 1, 0), "max": most - 1, "content": _in_a_row(_exactly(", "), item)}
+    items = _in_a_row(item, more)
+    return _in_a_row(_exactly("["), items if least else _perhaps(items), _exactly("]"))
 
 
-def _either(choices: Any) -> str:
-    return f"({' | '.join(choices)})"
+def _object(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Format:
+    """Properties in the order they are declared; an optional one may be missing."""
+    required = set(schema.get("required", ()))
+    first: Format | None = None
+    later: list[Format] = []
+    for name, value in reversed(list(schema.get("properties", {}).items())):
+        member = [_exactly(f"{json.dumps(name, ensure_ascii=False)}: "), _value(value, definitions)]
+        begun = _in_a_row(*member, *later)
+        following = _in_a_row(_exactly(", "), *member)
+        if name in required:
+            first, later = begun, [following, *later]
+        else:
+            first, later = _either([begun, first]) if first else _perhaps(begun), [_perhaps(following), *later]
+    return _in_a_row(_exactly("{"), *([first] if first else []), _exactly("}"))
+
+
+def _string(least: int, most: int) -> Format:
+    begun = [_like(f"{_CHARACTER}{{{least}}}")] if least else []
+    rest = {"type": "any_text", "excludes": _EXCLUDED, "max_chars": most - least}
+    return _in_a_row(_exactly('"'), *begun, rest, _exactly('"'))
+
+
+def _exactly(text: str) -> Format:
+    return {"type": "const_string", "value": text}
+
+
+def _like(pattern: str) -> Format:
+    return {"type": "regex", "pattern": pattern}
+
+
+def _in_a_row(*elements: Format) -> Format:
+    return {"type": "sequence", "elements": list(elements)}
+
+
+def _either(elements: Sequence[Format]) -> Format:
+    return elements[0] if len(elements) == 1 else {"type": "or", "elements": list(elements)}
+
+
+def _perhaps(content: Format) -> Format:
+    return {"type": "optional", "content": content}

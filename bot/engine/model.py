@@ -41,8 +41,8 @@ class Rendered:
     """A prompt as the model reads it."""
 
     tokens: Sequence[int]
-    grammar: str
-    """Everything the model may say to it."""
+    constraint: str
+    """Everything the model may say to it (`bot.engine.grammar`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

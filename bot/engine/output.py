@@ -5,12 +5,15 @@
     {"name": "ticket_status", "arguments": {"ticket": "TICKET-…"}}
     </tool_call>
 
+The call may also stand without its tags, as a server writes it that holds a model to JSON.
+
 Pure. An engine constrains its model to these two forms where it can; what comes from elsewhere is read as strictly. The
 arguments of a call are never mended: a parser that closes brackets invents calls nobody made.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Mapping
@@ -67,7 +70,8 @@ class OutputReader:
         if len(self._text) > MAX_CHARS:
             raise BadOutput("the model's output does not end")
         grown = _response_so_far(self._text)
-        if len(grown) <= len(self._shown):
+        # A second "response" in one object would begin anew; the whole of that is refused in the end.
+        if len(grown) <= len(self._shown) or not grown.startswith(self._shown):
             return None
         self._shown = grown
         return grown
@@ -89,7 +93,8 @@ def read_output(text: str) -> SaidAnswer | SaidCall:
     if whole.startswith(CALL_BEGINS):
         return _read_call(whole)
     fenced = _FENCE.match(whole)
-    return _read_answer(fenced[1] if fenced else whole)
+    said = _object(fenced[1] if fenced else whole)
+    return _as_call(said) if "name" in said else _as_answer(said)
 
 
 def read_call(name: object, arguments: object) -> SaidCall:
@@ -104,8 +109,7 @@ def read_call(name: object, arguments: object) -> SaidCall:
     return SaidCall(name=name, arguments=arguments)
 
 
-def _read_answer(text: str) -> SaidAnswer:
-    said = _object(text)
+def _as_answer(said: Mapping[str, Any]) -> SaidAnswer:
     response, confidence = said.get("response"), said.get("confidence")
     if set(said) != {"response", "confidence"} or not isinstance(response, str):
         raise BadOutput("the model's JSON is not an answer")
@@ -117,7 +121,10 @@ def _read_answer(text: str) -> SaidAnswer:
 def _read_call(text: str) -> SaidCall:
     if text.count(CALL_BEGINS) != 1 or not text.endswith(CALL_ENDS):
         raise BadOutput("the model's function call is not whole, or not the only one")
-    said = _object(text[len(CALL_BEGINS) : -len(CALL_ENDS)])
+    return _as_call(_object(text[len(CALL_BEGINS) : -len(CALL_ENDS)]))
+
+
+def _as_call(said: Mapping[str, Any]) -> SaidCall:
     if set(said) != {"name", "arguments"}:
         raise BadOutput("the model's function call has no name or no arguments")
     return read_call(said["name"], said["arguments"])
@@ -125,13 +132,27 @@ def _read_call(text: str) -> SaidCall:
 
 def _object(text: str) -> dict[str, Any]:
     try:
-        found = from_json(text, allow_inf_nan=False)
+        found = from_json(text.encode(), allow_inf_nan=False)
+        # Only now, because it has no limit of its own to how deep an object may be.
+        json.loads(text, object_pairs_hook=_refuse_repeats, parse_float=_finite)
     except ValueError as error:
         # The parser's words name a place in the text and quote nothing of it.
         raise BadOutput(f"the model's output is no JSON: {error}") from None
     if not isinstance(found, dict):
         raise BadOutput("the model's output is no JSON object")
     return found
+
+
+def _refuse_repeats(pairs: list[tuple[str, Any]]) -> None:
+    """A key that stands twice has two values, and which of them was meant is anybody's guess."""
+    if len({key for key, _ in pairs}) != len(pairs):
+        raise BadOutput("the model's output says one thing twice")
+
+
+def _finite(number: str) -> float:
+    if not math.isfinite(value := float(number)):
+        raise BadOutput("the model's output holds a number without end")
+    return value
 
 
 def _response_so_far(text: str) -> str:
@@ -142,7 +163,7 @@ def _response_so_far(text: str) -> str:
     if not begun.startswith("{"):
         return ""
     try:
-        said = from_json(begun, allow_partial="trailing-strings", allow_inf_nan=False)
+        said = from_json(begun.encode(), allow_partial="trailing-strings", allow_inf_nan=False)
     except ValueError:
         return ""
     response = said.get("response", "")

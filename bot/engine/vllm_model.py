@@ -19,7 +19,7 @@ from typing import Any
 
 from bot.engine import processes
 from bot.engine.chat import chat_of
-from bot.engine.grammar import output_grammar
+from bot.engine.grammar import longest_answer, output_tag
 from bot.engine.model import Finish, Load, LoadFailed, Piece, Rendered
 from bot.engine.vllm_settings import VllmSettings
 from bot.errors import BadOutput, EngineUnavailable
@@ -29,16 +29,11 @@ from bot.telemetry import get_logger
 PROCESSES_FILE = "engine-processes.json"
 """In the data folder: what the engine has started, for the start after a crash."""
 
-OVERLENGTH = 1.5
-"""A model may write so many times `max_answer_chars`: what is too long is cut at a sentence's end, which reads better
-than a sentence that the grammar ended in its middle."""
 _LEAST_ROOM = 512
 """Tokens a prompt needs at the very least: rules, functions and a short question."""
 _CLOSE_SECONDS = 15.0
 _NOTE_SECONDS = 1.0
 """How often it is written down what an engine that is being loaded has started: a load may take minutes."""
-_CANARY = 'root ::= "1"'
-"""A constrained output: its first use costs the engine seconds, which no customer should wait for."""
 
 log = get_logger(__name__)
 
@@ -132,8 +127,8 @@ class VllmModel:
             list(chat.messages), tools=list(chat.tools) or None, add_generation_prompt=True, tokenize=False
         )
         tokens = self._tokenizer(text, add_special_tokens=False)["input_ids"]
-        most = min(round(prompt.max_answer_chars * OVERLENGTH), self._settings.max_tokens - 40)
-        return Rendered(tokens=tokens, grammar=output_grammar(prompt.functions, max_chars=max(most, 16)))
+        most = longest_answer(prompt.max_answer_chars, self._settings.max_tokens)
+        return Rendered(tokens=tokens, constraint=output_tag(prompt.functions, max_chars=most))
 
     async def stream(self, rendered: Rendered) -> AsyncGenerator[Piece, None]:
         from vllm.sampling_params import RequestOutputKind, SamplingParams, StructuredOutputsParams
@@ -142,7 +137,7 @@ class VllmModel:
             temperature=self._settings.temperature,
             top_p=self._settings.top_p,
             max_tokens=self._settings.max_tokens,
-            structured_outputs=StructuredOutputsParams(grammar=rendered.grammar),
+            structured_outputs=StructuredOutputsParams(structural_tag=rendered.constraint),
             output_kind=RequestOutputKind.DELTA,
             logprobs=0,  # of the chosen tokens alone
         )
@@ -162,9 +157,9 @@ class VllmModel:
     async def canary(self) -> None:
         from vllm.sampling_params import SamplingParams, StructuredOutputsParams
 
-        parameters = SamplingParams(
-            max_tokens=1, temperature=0.0, structured_outputs=StructuredOutputsParams(grammar=_CANARY)
-        )
+        # Constrained: the first such output costs the engine seconds, which no customer should wait for.
+        constraint = StructuredOutputsParams(structural_tag=output_tag((), max_chars=1))
+        parameters = SamplingParams(max_tokens=1, temperature=0.0, structured_outputs=constraint)
         tokens = self._tokenizer("你好", add_special_tokens=False)["input_ids"]
         async with aclosing(self._generate(tokens, parameters)) as outputs:
             async for _ in outputs:

@@ -250,6 +250,19 @@ ticket_events = Table(
     _time("at"),
 )
 
+# Calls of functions that change something outside: written before the call, so that none is made twice.
+function_calls = Table(
+    "function_calls",
+    metadata,
+    Column("key", String(300), primary_key=True),
+    _reference("turn_id", "turns.id", index=True),
+    _reference("person_id", "people.id", index=True),
+    Column("function", String(64), nullable=False),
+    Column("result", JSON(none_as_null=True), nullable=True),  # none while it runs, and for ever after a crash in it
+    _time("started_at"),
+    _time("finished_at", null=True),
+)
+
 feedback = Table(
     "feedback",
     metadata,

@@ -46,6 +46,7 @@ CONTRACT: dict[str, dict[str, object]] = {
         "persona": "",
     },
     "tickets": {"prefix": "TICKET", "notify": (), "sla_hours": 24},
+    "functions": {"modules": ()},
     "limits": {
         "user_per_minute": 20,
         "queue_per_conversation": 20,
@@ -177,6 +178,10 @@ MISTAKES = {
         "[tickets]\nnotify = ['me']\n",
         ':2: tickets.notify must be a list of channel addresses such as "telegram:-1001234567890"',
     ),
+    "no module": (
+        "[functions]\nmodules = ['acme/orders.py']\n",
+        ':2: functions.modules must be a list of Python modules such as "acme_functions.orders"',
+    ),
     "later address": (
         "[tickets]\nnotify = ['slack:C1']\n",
         ":2: tickets.notify: the channel slack is not in this version of kefu",
@@ -289,7 +294,6 @@ def test_settings_show_no_secret_and_can_not_be_changed() -> None:
 @pytest.mark.parametrize(
     "environ",
     [
-        {"KEFU_MODEL__BACKEND": "openai", "KEFU_MODEL__BASE_URL": "http://127.0.0.1:1"},
         {"KEFU_CACHE__URL": "redis://:s3cret@cache"},
         {"KEFU_KNOWLEDGE__RERANKER": "BAAI/bge-reranker-v2-m3"},
         {"KEFU_PRIVACY__RETENTION_DAYS": "30"},

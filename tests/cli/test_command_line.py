@@ -74,6 +74,14 @@ def test_the_configuration_is_named_before_or_after_the_command(kefu: Kefu, tmp_
     assert called.err == 'kefu: a.toml:1: there is no section htp; did you mean "http"?\n'
 
 
+def test_functions_that_can_not_be_imported_stop_the_start_in_one_line(tmp_path: Path) -> None:
+    environ = {"KEFU_FUNCTIONS__MODULES": '["acme_functions.orders"]', "PYTHONPATH": str(Path(bot.__file__).parents[1])}
+    done = run("chat", "--once", "hi", cwd=tmp_path, env=environ)
+    line = "functions.modules: acme_functions.orders can not be imported: No module named 'acme_functions'"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"kefu: {line}\n")
+    assert not (tmp_path / "data").exists()
+
+
 def test_a_command_that_does_not_exist_is_a_usage_error(kefu: Kefu) -> None:
     assert kefu("dance").status == 2
 

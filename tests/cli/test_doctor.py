@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import importlib.util
 import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -13,6 +14,7 @@ import pytest
 from knowledge.errors import IndexMismatchError, IndexMissingError
 from tests.cli.house import Called, Kefu
 from tests.core.house import new_database
+from tests.fakes.openai_api import FakeOpenAI, Hang, Said
 from tests.fakes.telegram_api import TOKEN, FakeTelegram
 
 
@@ -40,25 +42,45 @@ def index(monkeypatch: pytest.MonkeyPatch) -> FakeIndex:
     return fake
 
 
-@pytest.fixture
-def telegram() -> Iterator[str]:
-    """The address of a Bot API that runs beside the test."""
-    loop, stop, address = asyncio.new_event_loop(), asyncio.Event(), list[str]()
-    ready = threading.Event()
+@contextlib.contextmanager
+def beside(fake: FakeTelegram | FakeOpenAI) -> Iterator[None]:
+    """Runs beside the test, on a loop of its own."""
+    loop, stop, ready = asyncio.new_event_loop(), asyncio.Event(), threading.Event()
 
     async def serve() -> None:
-        async with FakeTelegram() as fake:
-            address.append(fake.url)
+        async with fake:
             ready.set()
             await stop.wait()
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
     thread.start()
     assert ready.wait(10)
-    yield address[0]
-    loop.call_soon_threadsafe(stop.set)
-    thread.join(10)
-    loop.close()
+    try:
+        yield
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(10)
+        loop.close()
+
+
+@pytest.fixture
+def telegram() -> Iterator[str]:
+    """The address of a Bot API that runs beside the test."""
+    fake = FakeTelegram()
+    with beside(fake):
+        yield fake.url
+
+
+@pytest.fixture
+def model_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeOpenAI]:
+    """A model server that runs beside the test, set as the engine."""
+    fake = FakeOpenAI(Said(""), key="sk-the-right-key")
+    with beside(fake):
+        monkeypatch.setenv("KEFU_MODEL__BACKEND", "openai")
+        monkeypatch.setenv("KEFU_MODEL__BASE_URL", fake.url)
+        monkeypatch.setenv("KEFU_MODEL__API_KEY", "sk-the-right-key")
+        monkeypatch.setenv("KEFU_MODEL__NAME", fake.model)
+        yield fake
 
 
 @pytest.fixture
@@ -130,9 +152,76 @@ def test_a_part_that_fails_in_a_new_way_is_a_finding_without_its_words(kefu: Kef
     assert of(kefu("doctor", "--json"))["index"] == (False, "fails with RuntimeError")
 
 
-def test_an_engine_of_a_later_version_is_named(kefu: Kefu, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_server_is_tried_with_one_token(kefu: Kefu, model_server: FakeOpenAI) -> None:
+    said = f"openai, {model_server.url} generates with {model_server.model}"
+    assert of(kefu("doctor", "--json"))["engine"] == (True, said)
+    assert (model_server.words, model_server.requests) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "said"),
+    [
+        pytest.param("API_KEY", "sk-the-wrong-key", "refuses the key (401): look at model.api_key", id="key"),
+        pytest.param("NAME", "qwen-other", "does not offer qwen-other: set model.name to one of qwen-test", id="name"),
+        pytest.param("BASE_URL", "http://127.0.0.1:9/v1", "can not be reached: look at model.base_url", id="address"),
+    ],
+)
+def test_a_model_server_that_does_not_work_is_named(
+    kefu: Kefu, model_server: FakeOpenAI, monkeypatch: pytest.MonkeyPatch, setting: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(f"KEFU_MODEL__{setting}", value)
+    called = kefu("doctor", "--json")
+    ok, detail = of(called)["engine"]
+    assert not ok and said in detail
+    assert "sk-the" not in called.out + called.err
+
+
+def test_a_model_server_that_lists_something_else_is_named(kefu: Kefu, model_server: FakeOpenAI) -> None:
+    model_server.model = "qwen\x1b[31m/" + "x" * 200
+    ok, detail = of(kefu("doctor", "--json"))["engine"]
+    assert not ok and "qwen?" in detail and "\x1b" not in detail and len(detail) < 300
+
+
+def test_a_model_server_that_hangs_is_named(
+    kefu: Kefu, model_server: FakeOpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model_server.answers = [Hang()]
+    monkeypatch.setattr("bot.cli.doctor.ENGINE_SECONDS", 0.5)
+    assert of(kefu("doctor", "--json"))["engine"] == (False, "no answer within 0.5 s")
+
+
+@pytest.mark.parametrize(
+    ("module", "found"),
+    [
+        pytest.param("tests.functions.acme_functions.orders", (True, "order_status, cancel_order"), id="there"),
+        pytest.param(
+            "acme_functions_not_there",
+            (
+                False,
+                "functions.modules: acme_functions_not_there can not be imported: "
+                "No module named 'acme_functions_not_there'",
+            ),
+            id="missing",
+        ),
+    ],
+)
+def test_an_operators_functions_are_named(
+    kefu: Kefu, monkeypatch: pytest.MonkeyPatch, module: str, found: tuple[bool, str]
+) -> None:
+    monkeypatch.setenv("KEFU_FUNCTIONS__MODULES", f'["{module}"]')
+    assert of(kefu("doctor", "--json"))["functions"] == found
+
+
+def test_an_engine_whose_model_is_missing_is_named(kefu: Kefu, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    find = importlib.util.find_spec
     monkeypatch.setenv("KEFU_MODEL__BACKEND", "vllm")
-    assert of(kefu("doctor", "--json"))["configuration"][0] is False
+    monkeypatch.setenv("KEFU_MODEL__NAME", str(tmp_path / "no-such-model"))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "vllm" else find(name))
+    ok, detail = of(kefu("doctor", "--json"))["engine"]
+    assert not ok and 'pip install "kefu[vllm]"' in detail
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: find("json") if name == "vllm" else find(name))
+    ok, detail = of(kefu("doctor", "--json"))["engine"]
+    assert not ok and "no-such-model" in detail
 
 
 def test_telegrams_token_is_tried(kefu: Kefu, telegram: str, monkeypatch: pytest.MonkeyPatch) -> None:

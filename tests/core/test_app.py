@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import sys
+import types
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,10 +18,19 @@ from bot.app import App, open_app
 from bot.errors import AlreadyRunning, SettingsError
 from bot.messages import ConversationRef, IncomingMessage, Sender
 from bot.ports import Intake
-from bot.sections import DatabaseSettings, KnowledgeSettings, TicketSettings
+from bot.sections import (
+    DatabaseSettings,
+    FunctionSettings,
+    KnowledgeSettings,
+    LimitSettings,
+    ModelSettings,
+    TicketSettings,
+)
 from bot.settings import Settings
 from tests.core.test_turns import CLOCK, until
+from tests.dialogue.shop import Shop, calls
 from tests.fakes.channel import MemoryChannel
+from tests.fakes.openai_api import Failed, FakeOpenAI, Said
 
 LIN = ConversationRef(platform="memory", account="", channel="lin")
 OPERATORS = ConversationRef(platform="memory", account="", channel="ops")
@@ -32,11 +45,14 @@ def settings(folder: Path) -> Settings:
 
 
 @contextlib.asynccontextmanager
-async def running(folder: Path, channel: MemoryChannel) -> AsyncIterator[App]:
+async def running(
+    folder: Path, channel: MemoryChannel, *, modules: tuple[str, ...] = (), **sections: Any
+) -> AsyncIterator[App]:
     """The product, serving until the block ends."""
     stop, ready = asyncio.Event(), asyncio.Event()
+    wanted = replace(settings(folder), functions=FunctionSettings(modules=modules), **sections)
     async with (
-        open_app(settings(folder), channels=lambda _: [channel], alone=True) as app,
+        open_app(wanted, channels=lambda _: [channel], alone=True) as app,
         asyncio.TaskGroup() as group,
     ):
         group.create_task(app.serve(stop, recover=True, ready=lambda _: ready.set()))
@@ -92,6 +108,65 @@ async def test_what_was_said_survives_a_restart(tmp_path: Path) -> None:
         await ask(app, channel, "订单多久发货？", 1)
     async with running(tmp_path, channel) as app:
         assert "退" in await ask(app, channel, "那退货呢？", 2)
+
+
+async def test_an_operators_function_is_asked_for_and_made_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, module = Shop(), types.ModuleType("kefu_test_shop")
+    module.FUNCTIONS = shop.functions()  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr("bot.answering.make_engine", lambda *_, **__: calls("cancel_order", order_no="1001"))
+    channel = MemoryChannel()
+    async with running(tmp_path, channel, modules=(module.__name__,)) as app:
+        assert "取消订单 1001" in await ask(app, channel, "订单 1001 想取消，怎么操作？", 1)
+        assert not shop.cancelled
+        assert await ask(app, channel, "好的", 2) == "订单 1001 已取消。"
+        await ask(app, channel, "好的", 3)
+    assert [(who, order) for who, order, _ in shop.cancelled] == [("memory:lin", "1001")]
+
+
+def says_the_first_passage(body: dict[str, Any]) -> Said:
+    passage = body["messages"][-1]["content"].split("[1] ", 1)[1].split("\n")[1]
+    return Said(json.dumps({"response": passage.split("。")[0] + "。", "confidence": 0.9}, ensure_ascii=False))
+
+
+async def test_a_model_server_answers_and_the_knowledge_itself_while_it_is_down(tmp_path: Path) -> None:
+    channel = MemoryChannel()
+    async with FakeOpenAI(says_the_first_passage) as server:
+        model = ModelSettings(backend="openai", base_url=server.url, name=server.model)
+        async with running(tmp_path, channel, model=model) as app:
+            assert "验证码" in await ask(app, channel, "密码忘了怎么办", 1)
+            assert len(server.requests) == 1
+            [engine] = [part for part in await app.health() if part.name == "engine"]
+            assert (engine.up, engine.detail) == (True, "")
+            await server.hang_up()
+            assert "发货" in await ask(app, channel, "订单多久发货？", 2)
+            [engine] = [part for part in await app.health() if part.name == "engine"]
+            assert engine.up and "openai: " in engine.detail and "extractive answers" in engine.detail
+        assert server.malformed == []
+
+
+async def test_without_a_fallback_a_server_that_is_down_is_said_in_words(tmp_path: Path) -> None:
+    channel = MemoryChannel()
+    async with FakeOpenAI(Failed(500, "no GPU left")) as server:
+        model = ModelSettings(backend="openai", base_url=server.url, name=server.model, fallback="")
+        async with running(tmp_path, channel, model=model) as app:
+            said = await ask(app, channel, "密码忘了怎么办", 1)
+            assert said.strip() and "GPU" not in said and "500" not in said and "验证码" not in said
+            [engine] = [part for part in await app.health() if part.name == "engine"]
+            assert not engine.up and "status 500" in engine.detail
+
+
+async def test_tokens_that_a_server_counts_are_a_persons_share(tmp_path: Path) -> None:
+    channel = MemoryChannel()
+    async with FakeOpenAI(says_the_first_passage) as server:
+        model = ModelSettings(backend="openai", base_url=server.url, name=server.model)
+        limits = LimitSettings(user_tokens_per_day=200)  # an answer costs 120
+        async with running(tmp_path, channel, model=model, limits=limits) as app:
+            for number in range(1, 5):
+                await ask(app, channel, "密码忘了怎么办", number)
+            assert len(server.requests) == 2
 
 
 async def test_a_second_process_on_the_same_data_is_refused(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 import migrations
 from bot.errors import SchemaTooNew, SettingsError
 from bot.history import schema
+from bot.history.database import create_sync_engine
 from tests.core.house import address
 
 
@@ -26,28 +27,44 @@ def test_the_newest_revision_is_named_beside_the_revisions() -> None:
     assert ScriptDirectory.from_config(schema._config()).get_heads() == [migrations.HEAD]
 
 
-def test_an_older_database_is_copied_before_its_upgrade(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = tmp_path / "kefu.db"
-    schema.upgrade(address(file))
-    connection = sqlite3.connect(file)
-    connection.execute("INSERT INTO people VALUES ('telegram:1', 'telegram', '小林', '', '2026-01-01 00:00:00')")
-    connection.commit()
-    connection.close()
-    # A version whose newest revision is another one takes this database for an older one.
-    monkeypatch.setattr(migrations, "HEAD", "0002")
-    assert schema.upgrade(address(file)) == migrations_before(file)
-    [copy] = tmp_path.glob("kefu.db.before-*")
-    kept = sqlite3.connect(copy)
-    assert kept.execute("SELECT name FROM people").fetchall() == [("小林",)]
-    kept.close()
-    assert copy.stat().st_mode & 0o077 == 0
+def test_a_database_of_every_older_revision_is_copied_then_upgraded_with_its_rows(tmp_path: Path) -> None:
+    for revision in older_revisions():
+        file = tmp_path / revision / "kefu.db"
+        file.parent.mkdir()
+        upgrade_to(file, revision)
+        connection = sqlite3.connect(file)
+        connection.execute("INSERT INTO people VALUES ('telegram:1', 'telegram', '小林', '', '2026-01-01 00:00:00')")
+        connection.commit()
+        connection.close()
+        assert schema.upgrade(address(file)) == revision
+        assert schema.check(address(file)) == []
+        [copy] = file.parent.glob("kefu.db.before-*")
+        assert copy.stat().st_mode & 0o077 == 0
+        for path in (file, copy):
+            kept = sqlite3.connect(path)
+            assert kept.execute("SELECT name FROM people").fetchall() == [("小林",)]
+            kept.close()
 
 
-def migrations_before(file: Path) -> str:
-    connection = sqlite3.connect(file)
-    [(revision,)] = connection.execute("SELECT version_num FROM alembic_version").fetchall()
-    connection.close()
-    return str(revision)
+def older_revisions() -> list[str]:
+    from alembic.script import ScriptDirectory
+
+    newest, *older = ScriptDirectory.from_config(schema._config()).walk_revisions()
+    assert newest.revision == migrations.HEAD
+    assert older
+    return [script.revision for script in older]
+
+
+def upgrade_to(file: Path, revision: str) -> None:
+    """A database as an older version of ours left it."""
+    from alembic import command
+
+    engine = create_sync_engine(address(file))
+    config = schema._config()
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+    engine.dispose()
 
 
 def test_a_newer_database_is_refused_in_one_line_and_left_alone(tmp_path: Path) -> None:

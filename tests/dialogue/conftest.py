@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
 from bot.dialogue.core import Dialogue
+from bot.dialogue.functions.base import Function
+from bot.dialogue.functions.registry import Functions
+from bot.dialogue.functions.tickets import ticket_functions
 from bot.dialogue.phrases import Phrases
 from bot.dialogue.settings import DialogueSettings
+from bot.dialogue.ticketing import Ticketing
 from bot.dialogue.understanding import Understanding
 from bot.engine.extractive import ExtractiveEngine
 from bot.ports import Engine, Knowledge
 from bot.retrieval import Retrieval
-from tests.dialogue.people import Customer, StandingClock, TicketsInMemory
+from tests.dialogue.people import CallsInMemory, Customer, StandingClock, TicketsInMemory
 from tests.dialogue.samples import EMBEDDER, opened
 
 
@@ -52,6 +57,7 @@ class World:
         self.understanding = understanding
         self.engine = engine
         self.tickets = TicketsInMemory()
+        self.calls = CallsInMemory()
         self.clock = StandingClock()
 
     def customer(
@@ -63,14 +69,18 @@ class World:
         knowledge: Knowledge | None = None,
         language: str = "",
         collections: tuple[str, ...] = ("default",),
+        functions: Sequence[Function[Any]] = (),
     ) -> Customer:
         settings = settings or DialogueSettings()
+        phrases = Phrases(refusal=settings.refusal)
+        ticketing = Ticketing(tickets=self.tickets, phrases=phrases, settings=settings, clock=self.clock)
         dialogue = Dialogue(
             knowledge=knowledge or self.knowledge,
             engine=engine or self.engine,
-            tickets=self.tickets,
+            ticketing=ticketing,
+            functions=Functions((*ticket_functions(ticketing), *functions), log=self.calls, clock=self.clock),
             understanding=self.understanding,
-            phrases=Phrases(refusal=settings.refusal),
+            phrases=phrases,
             settings=settings,
             clock=self.clock,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -23,6 +23,7 @@ from bot.messages import (
     Turn,
     TurnResult,
 )
+from bot.ports import CallRecord
 
 NOW = datetime(2026, 7, 1, 8, 0, tzinfo=UTC)
 
@@ -58,6 +59,24 @@ class TicketsInMemory:
     async def recent(self, *, requester: str, limit: int) -> tuple[Ticket, ...]:
         mine = [ticket for ticket in self.stored.values() if ticket.requester == requester]
         return tuple(sorted(mine, key=lambda ticket: ticket.number, reverse=True)[:limit])
+
+
+class CallsInMemory:
+    """Implements `bot.ports.CallLog`."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, CallRecord] = {}
+
+    async def find(self, key: str) -> CallRecord | None:
+        return self.records.get(key)
+
+    async def begin(self, key: str, *, function: str, turn_id: str, requester: str) -> CallRecord | None:
+        found = self.records.get(key)
+        self.records.setdefault(key, CallRecord(result=None))
+        return found
+
+    async def finish(self, key: str, result: Mapping[str, Any]) -> None:
+        self.records[key] = CallRecord(result=result)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.dialogue.evidence import COEFFICIENTS, FEATURES, GENERIC, Evidence, features, fitted
+from bot.dialogue.evidence import COEFFICIENTS, FEATURES, GENERIC, Evidence, features
 from bot.dialogue.fit import main as fit
 from bot.dialogue.labelled import figures, read_questions
+from bot.dialogue.regression import fitted
 from bot.errors import SettingsError
 from bot.messages import Passage
 from bot.retrieval import Retrieval
@@ -53,9 +54,9 @@ async def test_what_no_shop_answers_is_refused(knowledge: Retrieval) -> None:
 @pytest.mark.parametrize("embedder", [EMBEDDER, "use-multilingual", "some/unknown-model"])
 def test_every_embedder_has_coefficients(embedder: str) -> None:
     evidence = Evidence.load(embedder)
-    assert set(evidence.names) <= set(FEATURES)
+    assert set(evidence.regression.names) <= set(FEATURES)
     stored = json.loads(COEFFICIENTS.read_text(encoding="utf-8"))
-    assert ("dense" in evidence.names) == (embedder in stored)
+    assert ("dense" in evidence.regression.names) == (embedder in stored)
     assert all("fitted_on" in one and "report" in one for one in stored.values()) and GENERIC in stored
 
 
@@ -128,8 +129,8 @@ def test_the_fitting_command_writes_what_the_dialogue_loads(tmp_path: Path) -> N
     out = tmp_path / "evidence.json"
     arguments = ["--knowledge", "tests.dialogue.samples:opened", "--embedder", EMBEDDER, "--out", str(out), str(few)]
     assert fit(arguments) == 0
-    assert Evidence.load(EMBEDDER, out).names == FEATURES
-    assert Evidence.load("unknown", out).names != FEATURES
+    assert Evidence.load(EMBEDDER, out).regression.names == FEATURES
+    assert Evidence.load("unknown", out).regression.names != FEATURES
 
 
 def test_a_line_that_is_no_labelled_question_is_named(tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.dialogue.details import contact_in, order_in, subject_of, urgency_in
-from bot.dialogue.rules import command_of, consent, is_reset, ticket_numbers, without_ticket_numbers
+from bot.dialogue.rules import command_of, confirms, consent, is_reset, ticket_numbers, without_ticket_numbers
 from bot.messages import ConversationRef, IncomingMessage, MessageKind, Sender
 from tests.dialogue.people import NOW
 
@@ -94,6 +96,59 @@ def test_anything_else_is_neither(text: str) -> None:
 @given(st.text(max_size=300))
 def test_consent_never_fails(text: str) -> None:
     assert consent(text) in ("yes", "no", None)
+
+
+@pytest.mark.parametrize("word", ["嗯", "好", "是的", "谢谢了", "不用", "ok", "no", "yes ", "麻烦您"])
+def test_a_word_said_over_and_over_is_read_at_once(word: str) -> None:
+    started = time.process_time()
+    assert consent(word * (38 // len(word)) + "x") is None
+    assert time.process_time() - started < 0.1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "好的",
+        "好的，谢谢！",
+        "确认",
+        "可以，办吧",
+        "麻烦您了",
+        "嗯嗯",
+        "Yes",
+        "yes please",
+        "OK, thanks",
+        "Go ahead.",
+        "confirm",
+    ],
+)
+def test_a_plain_yes_confirms(text: str) -> None:
+    assert confirms(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("", id="nothing"),
+        pytest.param("谢谢", id="thanks alone"),
+        pytest.param("不用了", id="no"),
+        pytest.param("好的，算了", id="yes and no"),
+        pytest.param("确定？", id="asked back"),
+        pytest.param("sure?", id="asked back in English"),
+        pytest.param("好的，订单号是 10029", id="another order"),
+        pytest.param("yes, but order 10029", id="another order in English"),
+        pytest.param("好的，帮我开个工单", id="a wish for a ticket"),
+        pytest.param("open a ticket", id="only a wish for a ticket"),
+        pytest.param("可以改地址", id="something else"),
+        pytest.param("好的，" * 7 + "好的", id="a pile of yeses"),
+    ],
+)
+def test_anything_beyond_a_plain_yes_confirms_nothing(text: str) -> None:
+    assert not confirms(text)
+
+
+@given(st.text(max_size=100))
+def test_what_confirms_is_never_a_no(text: str) -> None:
+    assert not (confirms(text) and consent(text) == "no")
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ LOGPROB = -0.5
 class FakeModel:
     """Says `output` in pieces of three characters, each a token, each `token_seconds` after the other.
 
-    Every `Rendered` carries the prompt's question where a real one has the grammar.
+    Every `Rendered` carries the prompt's question where a real one has the constraint.
     """
 
     def __init__(
@@ -70,10 +70,10 @@ class FakeModel:
         )  # fmt: skip
 
     def render(self, prompt: Prompt) -> Rendered:
-        return Rendered(tokens=range(PROMPT_TOKENS), grammar=prompt.question)
+        return Rendered(tokens=range(PROMPT_TOKENS), constraint=prompt.question)
 
     async def stream(self, rendered: Rendered) -> AsyncGenerator[Piece, None]:
-        self.asked.append(rendered.grammar)
+        self.asked.append(rendered.constraint)
         pieces = [self.output[at : at + 3] for at in range(0, len(self.output), 3)]
         self.open_requests += 1
         try:
@@ -81,7 +81,7 @@ class FakeModel:
                 raise self.refuses
             for number, text in enumerate(pieces, 1):
                 await self._next_token()
-                if self.dies_of and self.dies_of in rendered.grammar:
+                if self.dies_of and self.dies_of in rendered.constraint:
                     self.die()
                     raise EngineUnavailable("the engine has died")
                 self._done += 1

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Callable, Sequence
 
+from bot.errors import EngineUnavailable
 from bot.messages import EngineOutput, Prompt
 from bot.ports import EngineHealth
 
@@ -16,7 +18,11 @@ class ScriptedEngine:
     """Plays a script for each generation, or what a function makes of the prompt. Remembers its prompts."""
 
     def __init__(
-        self, *scripts: Sequence[Step], make: Callable[[Prompt], Sequence[Step]] | None = None, ready: bool = True
+        self,
+        *scripts: Sequence[Step],
+        make: Callable[[Prompt], Sequence[Step]] | None = None,
+        ready: bool = True,
+        started: bool = True,
     ) -> None:
         self._scripts = list(scripts)
         self._make = make
@@ -24,7 +30,9 @@ class ScriptedEngine:
         self.prompts: list[Prompt] = []
         self.closed = 0
         """Generations that were ended in an orderly way."""
-        self.started = False
+        self.started = started
+        """Most tests are not about starting: theirs has been."""
+        self._stopped = asyncio.Event()
 
     @property
     def name(self) -> str:
@@ -32,17 +40,22 @@ class ScriptedEngine:
 
     async def start(self) -> None:
         self.started = True
+        self._stopped.clear()
 
     async def wait_loaded(self) -> None:
         """There is nothing to load."""
 
     async def close(self) -> None:
         self.started = False
+        self._stopped.set()
 
     def health(self) -> EngineHealth:
-        return EngineHealth(ready=self.ready, detail="" if self.ready else "is loading")
+        ready = self.ready and self.started
+        return EngineHealth(ready=ready, detail="" if ready else "is loading")
 
     async def generate(self, prompt: Prompt) -> AsyncGenerator[EngineOutput, None]:
+        if not self.started:
+            raise EngineUnavailable("the scripted engine is not started")
         self.prompts.append(prompt)
         if self._make is not None:
             script = self._make(prompt)
@@ -53,8 +66,13 @@ class ScriptedEngine:
                 if isinstance(step, BaseException):
                     raise step
                 if isinstance(step, float):
-                    await asyncio.sleep(step)
+                    await self._silence(step)
                 else:
                     yield step
         finally:
             self.closed += 1
+
+    async def _silence(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopped.wait(), seconds)
+            raise EngineUnavailable("the scripted engine was closed")

@@ -6,13 +6,18 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from bot.dialogue.functions import Arguments, CreateSupportTicket, Functions, HandToPerson, TicketStatus
+from bot.dialogue.functions.base import Arguments, Caller, Function, Result, Words
+from bot.dialogue.functions.registry import Functions
+from bot.dialogue.functions.tickets import ticket_functions
 from bot.dialogue.phrases import Phrases
 from bot.dialogue.settings import DialogueSettings
+from bot.dialogue.ticketing import Ticketing
 from bot.messages import FunctionCall, FunctionSpec, Language
-from tests.dialogue.people import StandingClock, TicketsInMemory
+from tests.dialogue.people import CallsInMemory, StandingClock, TicketsInMemory
 
-OWN: tuple[type[Arguments], ...] = (CreateSupportTicket, TicketStatus, HandToPerson)
+COLLECTIONS = ("default",)
+PLAN_DELIVERY = "plan_delivery"
+MEANING = Words(zh="配送信息", en="About the delivery")
 
 
 class Strict(BaseModel):
@@ -33,40 +38,43 @@ class Item(Strict):
     weight: float | None = None
 
 
-class PlanDelivery(Strict):
+class PlanDelivery(Arguments):
     """Nested objects, enums, constants, references, lists, numbers, and arguments that may be missing."""
 
-    version: Literal[2]
-    address: Address
-    second: Address | None = None
-    items: Annotated[list[Item], Field(min_length=1, max_length=3)]
-    tags: Annotated[list[Annotated[str, Field(max_length=8)]], Field(max_length=2)] = Field(default_factory=list)
-    express: bool
-    note: Annotated[str, Field(max_length=30)] = ""
+    version: Annotated[Literal[2], MEANING]
+    address: Annotated[Address, MEANING]
+    second: Annotated[Address | None, MEANING] = None
+    items: Annotated[list[Item], MEANING, Field(min_length=1, max_length=3)]
+    tags: Annotated[list[Annotated[str, Field(max_length=8)]], MEANING, Field(max_length=2)] = Field(
+        default_factory=list
+    )
+    express: Annotated[bool, MEANING]
+    note: Annotated[str, MEANING, Field(max_length=30)] = ""
 
 
-PLAN_DELIVERY = FunctionSpec(
-    name="plan_delivery", description="Plans a delivery.", parameters=PlanDelivery.model_json_schema()
-)
-MODELS: dict[str, type[BaseModel]] = {kind.function: kind for kind in OWN} | {"plan_delivery": PlanDelivery}
+async def _plan(arguments: PlanDelivery, caller: Caller) -> Result:
+    raise AssertionError("it is only ever called by a model, and nothing is done about that here")
 
 
-def own(language: Language) -> tuple[FunctionSpec, ...]:
-    """The product's functions as an engine is told of them."""
-    return _registry().specs(language)
+def registry() -> Functions:
+    """All of them."""
+    clock = StandingClock()
+    ticketing = Ticketing(tickets=TicketsInMemory(), phrases=Phrases(), settings=DialogueSettings(), clock=clock)
+    plan = Function(
+        name=PLAN_DELIVERY, description=Words(zh="安排一次配送。", en="Plans a delivery."), arguments=PlanDelivery,
+        run=_plan, changes=False,
+    )  # fmt: skip
+    return Functions((*ticket_functions(ticketing), plan), log=CallsInMemory(), clock=clock)
+
+
+def specs(language: Language) -> tuple[FunctionSpec, ...]:
+    """As an engine is told of them; the test's own is the last."""
+    return registry().specs(language, COLLECTIONS)
 
 
 def check(call: FunctionCall) -> None:
-    """As the dialogue does before it performs a call.
+    """As the dialogue does before a call is made.
 
-    :raises bot.errors.BadOutput: the arguments are not valid.
-    :raises pydantic.ValidationError: nor are those of the test's own function.
+    :raises bot.errors.BadOutput: there is no such function, or its arguments are not valid.
     """
-    if call.name == PLAN_DELIVERY.name:
-        PlanDelivery.model_validate(dict(call.arguments))
-    else:
-        _registry().parse(call)
-
-
-def _registry() -> Functions:
-    return Functions(tickets=TicketsInMemory(), phrases=Phrases(), settings=DialogueSettings(), clock=StandingClock())
+    registry().parse(call, COLLECTIONS)

@@ -35,9 +35,11 @@ class Answerer:
         return Reply(outcome=outcome, text=text, language="en")
 
 
-async def answered(lines: Sequence[bytes], answerer: Answerer | None = None) -> list[Result]:
+async def answered(
+    lines: Sequence[bytes], answerer: Answerer | None = None, *, at_once: int = batch.CONCURRENCY
+) -> list[Result]:
     results: list[Result] = []
-    await answer_lines(lines, answerer or Answerer(), results.append)
+    await answer_lines(lines, answerer or Answerer(), results.append, at_once=at_once)
     return results
 
 
@@ -51,6 +53,12 @@ async def test_answers_come_in_the_order_of_the_file_and_side_by_side() -> None:
     assert [result.answer["id"] for result in results if result.answer] == list(range(100))
     assert answerer.most_open == batch.CONCURRENCY
     assert len({user for _, user, _ in answerer.asked}) == 100
+
+
+async def test_whoever_asks_says_how_many_at_once() -> None:
+    answerer = Answerer()
+    await answered([line(id=n, text=str(n)) for n in range(20)], answerer, at_once=3)
+    assert answerer.most_open == 3
 
 
 async def test_a_users_lines_are_asked_in_order() -> None:

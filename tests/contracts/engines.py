@@ -1,0 +1,172 @@
+"""The engines that the contract is asked of in every run. An engine that needs more than this machine has by itself
+(vLLM) brings a stage of its own, in a folder of its own: `tests.contracts.engine_contract` says how."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, TypeAlias
+
+from bot.clock import SystemClock
+from bot.engine.extractive import ExtractiveEngine
+from bot.engine.fallback import FallbackEngine
+from bot.errors import BadOutput, EngineUnavailable
+from bot.messages import Answered, Delta, FunctionCall, Prompt
+from tests.contracts.engine_contract import Act, Calls, Dies, Echo, Hangs, Says, Stage
+from tests.engine.fakes import ScriptedEngine, Step
+from tests.engine.openai_runs import engine_for
+from tests.fakes.openai_api import Answer, Call, FakeOpenAI, Said
+
+_EVERYTHING: frozenset[type[Act]] = frozenset({Echo, Calls, Says, Hangs, Dies})
+
+
+class Scripted(Stage):
+    """The fake that other tests talk to."""
+
+    can = _EVERYTHING
+
+    def __init__(self) -> None:
+        self.engine: ScriptedEngine = ScriptedEngine(make=self._steps, started=False)
+        self._act: Act = Echo()
+
+    def will(self, act: Act) -> None:
+        self._act = act
+
+    def running(self) -> int:
+        return len(self.engine.prompts) - self.engine.closed
+
+    def asked(self) -> int:
+        return len(self.engine.prompts)
+
+    def _steps(self, prompt: Prompt) -> Sequence[Step]:
+        match self._act:
+            case Calls(name=name, arguments=arguments):
+                return [FunctionCall(name=name, arguments=arguments)]
+            case Says():
+                return [BadOutput("the model's output is no JSON")]
+            case Hangs():
+                return [Delta(text=prompt.question[:1]), 1.0, EngineUnavailable("nobody ended it")]
+            case Dies():
+                return [Delta(text=prompt.question[:1]), EngineUnavailable("the engine died")]
+            case _:
+                words = prompt.question
+                growing: list[Step] = []
+                for end in range(4, len(words), 4):
+                    growing += [Delta(text=words[:end]), 0.002]
+                return [*growing, Answered(text=words, confidence=0.9)]
+
+
+class Extractive(Stage):
+    """Has no model, so that nothing can be wrong with one."""
+
+    can = frozenset({Echo})
+
+    def __init__(self) -> None:
+        self.engine = ExtractiveEngine()
+
+    def will(self, act: Act) -> None:
+        assert isinstance(act, Echo)
+
+    def running(self) -> int:
+        return 0
+
+    def asked(self) -> int:
+        return 0
+
+
+class OverHttp(Stage):
+    """The engine for OpenAI-compatible servers, in front of a server that does as the test says."""
+
+    can = _EVERYTHING
+
+    def __init__(self, server: FakeOpenAI) -> None:
+        self.engine = engine_for(server)
+        self._server = server
+
+    def will(self, act: Act) -> None:
+        self._server.answers = [lambda body: self._answer(act, body)]
+
+    def running(self) -> int:
+        return self._server.running
+
+    def asked(self) -> int:
+        return len(self._server.requests) + self._server.probes + self._server.words
+
+    @staticmethod
+    def _answer(act: Act, body: dict[str, Any]) -> Answer:
+        # The question is the end of what is asked; what asks again stands after it.
+        question = body["messages"][-1]["content"].split("客户的问题：\n")[1].split("\n")[0]
+        answer = json.dumps({"response": question, "confidence": 0.9}, ensure_ascii=False)
+        match act:
+            case Calls(name=name, arguments=arguments):
+                return Said(calls=[Call(name=name, arguments=json.dumps(arguments))])
+            case Says(text=text):
+                return Said(text)
+            case Hangs():
+                return Said(answer, hang_after=4)
+            case Dies():
+                return Said(answer, break_after=900)
+            case _:
+                return Said(answer, pause=0.002)
+
+
+class WithFallback(Stage):
+    """Any of them as the first of two engines."""
+
+    falls_back = True
+
+    def __init__(self, first: Stage) -> None:
+        self.can = first.can
+        self.engine = FallbackEngine(
+            first.engine, ExtractiveEngine(), clock=SystemClock(), timeout_seconds=10.0, silence_seconds=0.8
+        )
+        self._first = first
+
+    def will(self, act: Act) -> None:
+        self._first.will(act)
+
+    def running(self) -> int:
+        return self._first.running()
+
+    def asked(self) -> int:
+        return self._first.asked()
+
+
+StageFactory: TypeAlias = Callable[[], AbstractAsyncContextManager[Stage]]
+
+
+@asynccontextmanager
+async def scripted() -> AsyncIterator[Stage]:
+    yield Scripted()
+
+
+@asynccontextmanager
+async def extractive() -> AsyncIterator[Stage]:
+    yield Extractive()
+
+
+@asynccontextmanager
+async def over_http() -> AsyncIterator[Stage]:
+    async with FakeOpenAI(Said()) as server:
+        yield OverHttp(server)
+        assert server.malformed == []
+
+
+def with_fallback(first: StageFactory) -> StageFactory:
+    @asynccontextmanager
+    async def both() -> AsyncIterator[Stage]:
+        async with first() as stage:
+            yield WithFallback(stage)
+
+    return both
+
+
+ENGINES: dict[str, StageFactory] = {
+    "scripted": scripted,
+    "extractive": extractive,
+    "openai": over_http,
+    "scripted with fallback": with_fallback(scripted),
+    "extractive with fallback": with_fallback(extractive),
+    "openai with fallback": with_fallback(over_http),
+}
