@@ -17,7 +17,7 @@ from bot.engine.vllm_settings import VllmSettings
 from bot.messages import Answered, EngineOutput, FunctionCall, FunctionSpec, HistoryEntry, Passage, Prompt
 from bot.telemetry import Metrics
 
-CONTEXT = 2048
+CONTEXT = 4096
 LOAD_SECONDS = 240.0
 """A load takes 35 s on two free cores."""
 ENGINE_ARGUMENTS = {"max_num_seqs": 16, "kv_cache_memory_bytes": 64 * 2**20}
