@@ -76,6 +76,14 @@ DATA ?= ../shared/data
 eval-engines: $(DEV_READY) ## answers of engines side by side (make eval-engines MODELS="folder folder")
 	$(BIN)/python -m tests.bench.answers --python $(ENGINE_VENV)/bin/python $(MODELS) $(ARGS)
 
+.PHONY: bench-engine
+bench-engine: ## the product against bare vLLM (make bench-engine MODELS=folder)
+	$(ENGINE_VENV)/bin/python -m tests.bench.engine $(MODELS) $(ARGS)
+
+.PHONY: fit-confidence
+fit-confidence: ## fit how sure the bot is of a model's answers (make fit-confidence MODELS="folder folder")
+	$(ENGINE_VENV)/bin/python -m tests.bench.confidence --models $(MODELS) $(ARGS)
+
 ENGINE_VENV ?= .venv-engine
 
 .PHONY: lock

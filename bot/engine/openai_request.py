@@ -48,8 +48,8 @@ class Constraint(enum.IntEnum):
     SCHEMA = 2
     """An answer or a call, as JSON Schema."""
     GRAMMAR = 3
-    """The same as a structural tag (`bot.engine.grammar`), in which calls have Qwen's form (`structured_outputs`); only for a server that says it is
-    vLLM, because others would pass the field over."""
+    """The same as a structural tag (`bot.engine.grammar`), in which calls have Qwen's form; only for a server that says
+    that it is vLLM, because others would pass the field over."""
 
 
 class Tools(enum.IntEnum):

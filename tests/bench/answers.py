@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bot.cli.evaluate import figure_rows
+from tests.bench.models import environment_of
 
 ROOT = Path(__file__).parents[2]
 QUESTIONS = ROOT / "tests/data/answers.jsonl"
@@ -47,11 +48,7 @@ class Candidate:
     @classmethod
     def model(cls, folder: Path, python: Path) -> Candidate:
         """The weights in a folder, in vLLM."""
-        settings = {
-            "KEFU_MODEL__BACKEND": "vllm",
-            "KEFU_MODEL__NAME": str(folder.resolve()),
-            "KEFU_MODEL__FALLBACK": "",
-        }
+        settings = {**environment_of(folder), "KEFU_MODEL__FALLBACK": ""}
         return cls(name=folder.resolve().name, python=str(python), settings=settings)
 
 

