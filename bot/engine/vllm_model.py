@@ -51,7 +51,7 @@ async def load(settings: VllmSettings, data: Path) -> VllmModel:
     before = await asyncio.to_thread(processes.descendants, os.getpid())
 
     def note() -> processes.Holding:
-        held = processes.holding(processes.descendants(os.getpid()) - before)
+        held = processes.held_since(before)
         processes.remember(file, held)
         return held
 
@@ -81,6 +81,7 @@ async def _abandon(building: asyncio.Future[tuple[Any, _Stats]], note: Callable[
     if not building.cancelled() and building.exception() is None:
         engine, _ = building.result()
         await asyncio.to_thread(engine.shutdown, 0.0)
+        engine.shutdown = _already_shut_down
 
 
 class VllmModel:
@@ -188,6 +189,8 @@ class VllmModel:
         # Killed first: a process that hangs would be asked politely for ever.
         processes.kill(self.held.processes)
         self._engine.shutdown(0.0)
+        # At the interpreter's end its __del__ would do it once more, among modules that are gone.
+        self._engine.shutdown = _already_shut_down
         if processes.end(self.held):
             self._file.unlink(missing_ok=True)
 
@@ -219,6 +222,10 @@ class VllmModel:
 
     def _count_tokens(self, text: str) -> int:
         return len(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def _already_shut_down(timeout: float | None = None) -> None:
+    """Instead of an engine's own `shutdown`."""
 
 
 def _finish(reason: str | None) -> Finish | None:

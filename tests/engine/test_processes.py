@@ -84,7 +84,7 @@ def test_what_was_remembered_is_ended_at_the_next_start(start: Start, tmp_path: 
         for process in family:
             os.kill(process.pid, signal.SIGSTOP)
     file = tmp_path / "data" / "engine-processes.json"
-    processes.remember(file, processes.holding(family))
+    processes.remember(file, Holding(processes=family))
     assert processes.end_remembered(file) == 2
     assert processes.alive(family) == frozenset()
     assert child.wait(10) == -signal.SIGKILL
@@ -156,7 +156,7 @@ def test_shared_memory_of_a_killed_process_is_given_back(start: Start, shared: S
     )
     before = ours()
     start(attach)
-    held = processes.holding(ours() - before)
+    held = processes.held_since(before)
     path = Path("/dev/shm", shared.name)
     assert path in held.memory
     file = tmp_path / "engine-processes.json"
