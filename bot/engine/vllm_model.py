@@ -12,8 +12,9 @@ import itertools
 import logging
 import os
 import warnings
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,8 @@ from bot.engine.chat import chat_of
 from bot.engine.grammar import longest_answer, output_tag
 from bot.engine.model import Finish, Load, LoadFailed, Piece, Rendered
 from bot.engine.vllm_settings import VllmSettings
-from bot.errors import BadOutput, EngineUnavailable
-from bot.messages import Prompt
+from bot.errors import BadOutput, EngineUnavailable, SettingsError
+from bot.messages import FunctionSpec, Prompt
 from bot.telemetry import get_logger
 
 PROCESSES_FILE = "engine-processes.json"
@@ -118,6 +119,7 @@ class VllmModel:
         return self._stats.load()
 
     def render(self, prompt: Prompt) -> Rendered:
+        prompt = replace(prompt, functions=self._offered(prompt.functions))
         chat = chat_of(prompt, room=self._room, history_tokens=self._settings.history_tokens, count=self._count)
         if chat.question_shortened or chat.passages_left_out:
             log.info(
@@ -132,6 +134,19 @@ class VllmModel:
         tokens = self._tokenizer(text, add_special_tokens=False)["input_ids"]
         most = longest_answer(prompt.max_answer_chars, self._settings.max_tokens)
         return Rendered(tokens=tokens, constraint=output_tag(prompt.functions, max_chars=most))
+
+    def _offered(self, functions: Sequence[FunctionSpec]) -> tuple[FunctionSpec, ...]:
+        """Those that a model can be held to. The others are not called: what they would be called with is anybody's
+        guess."""
+        offered = []
+        for function in functions:
+            try:
+                output_tag((function,), max_chars=1)
+            except SettingsError as error:
+                log.error("a function can not be offered", reason=str(error))
+            else:
+                offered.append(function)
+        return tuple(offered)
 
     async def stream(self, rendered: Rendered) -> AsyncGenerator[Piece, None]:
         logprob = 0.0
