@@ -94,6 +94,37 @@ def end(held: Holding) -> bool:
     return not left
 
 
+class Record:
+    """What an engine holds, on file from its first process on until the last is gone.
+
+    All that this process starts after the record was opened counts: the library starts what it needs, when it needs it.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._before = descendants(os.getpid())
+        self._held = Holding()
+
+    @property
+    def processes(self) -> frozenset[Process]:
+        """All that was noted, whether it still runs or not."""
+        return self._held.processes
+
+    def note(self) -> None:
+        """Adds what has been started since the last time."""
+        fresh = held_since(self._before)
+        held = Holding(processes=self._held.processes | fresh.processes, memory=self._held.memory | fresh.memory)
+        if held != self._held:
+            self._held = held
+            remember(self._file, held)
+
+    def end(self) -> None:
+        """Ends all of it. What can not be ended stays on file."""
+        self.note()
+        if end(self._held):
+            self._file.unlink(missing_ok=True)
+
+
 def remember(file: Path, held: Holding) -> None:
     """Writes down what is held. A crash in the middle leaves what was written before."""
     stored = {
