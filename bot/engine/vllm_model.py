@@ -13,7 +13,7 @@ import logging
 import os
 import warnings
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ PROCESSES_FILE = "engine-processes.json"
 _LEAST_ROOM = 512
 """Tokens a prompt needs at the very least: rules, functions and a short question."""
 _CLOSE_SECONDS = 15.0
+_LET_GO_SECONDS = 2.0
 _WARM_UP_TOKENS = 16
 _WARM_UP_OUTPUTS = 4
 _NOTE_SECONDS = 1.0
@@ -185,13 +186,21 @@ class VllmModel:
         logging.getLogger("vllm").setLevel(logging.CRITICAL)
         try:
             async with asyncio.timeout(_CLOSE_SECONDS):
+                # Killed, not asked: a process that hangs would be asked for ever.
+                await asyncio.to_thread(processes.kill, self._record.processes)
+                await self._let_go()
                 await asyncio.to_thread(self._end)
         except TimeoutError:
             log.error("the engine could not be ended in time", seconds=_CLOSE_SECONDS)
 
+    async def _let_go(self) -> None:
+        """Waits until those who wait for outputs know that there are none: an engine that was shut down tells nobody."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LET_GO_SECONDS):
+                while self.open_requests:
+                    await asyncio.sleep(0.01)
+
     def _end(self) -> None:
-        # Killed first: a process that hangs would be asked politely for ever.
-        processes.kill(self._record.processes)
         _shut_down(self._engine)
         self._record.end()
 

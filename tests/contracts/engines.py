@@ -176,10 +176,10 @@ class WithFallback(Stage):
 
     falls_back = True
 
-    def __init__(self, first: Stage) -> None:
+    def __init__(self, first: Stage, *, silence_seconds: float = 0.8) -> None:
         self.can = first.can
         self.engine = FallbackEngine(
-            first.engine, ExtractiveEngine(), clock=SystemClock(), timeout_seconds=10.0, silence_seconds=0.8
+            first.engine, ExtractiveEngine(), clock=SystemClock(), timeout_seconds=30.0, silence_seconds=silence_seconds
         )
         self._first = first
 

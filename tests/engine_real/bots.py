@@ -21,15 +21,17 @@ from tests.faults.processes import Process as Started
 from tests.faults.processes import clean_environment
 
 
-def model_section(folder: Path, **more: object) -> str:
-    """The tables of kefu.toml that make this bot answer with the model in this folder, in long random words."""
+def model_section(folder: Path, answer_chars: int, **more: object) -> str:
+    """The tables of kefu.toml that make this bot answer with the model in this folder, in random words."""
     model: dict[str, object] = {
         "backend": "vllm", "name": str(folder), "temperature": 1.0, "top_p": 1.0, "max_model_len": CONTEXT,
         "max_tokens": 1024, "enforce_eager": True, "timeout_seconds": 60.0, **more,
     }  # fmt: skip
     lines = [f"{name} = {json.dumps(value)}" for name, value in model.items()]
     arguments = "engine_args = { max_num_seqs = 16, kv_cache_memory_bytes = 67108864 }"
-    return "\n".join(["[model]", *lines, arguments, "[dialogue]", "max_answer_chars = 600", "min_confidence = 0.0"])
+    return "\n".join(
+        ["[model]", *lines, arguments, "[dialogue]", f"max_answer_chars = {answer_chars}", "min_confidence = 0.0"]
+    )
 
 
 class EngineBot:
@@ -154,10 +156,20 @@ async def until_gone(targets: Iterable[Process], *, seconds: float) -> float:
 
 @contextlib.asynccontextmanager
 async def engine_bot(
-    folder: Path, knowledge: Path, model: Path, telegram: RemoteTelegram | None = None, **more: object
+    folder: Path,
+    knowledge: Path,
+    model: Path,
+    telegram: RemoteTelegram | None = None,
+    *,
+    answer_chars: int = 600,
+    **more: object,
 ) -> AsyncIterator[EngineBot]:
-    """An installation whose bot has the tiny model. No life runs yet, and none is left at the end."""
-    async with installation(folder, knowledge, telegram, more=model_section(model, **more)) as bot:
+    """An installation whose bot has the tiny model. No life runs yet, and none is left at the end.
+
+    :param answer_chars: of an answer, at the most; with random weights most are about as long as they may be.
+    :param more: settings of the section `model`.
+    """
+    async with installation(folder, knowledge, telegram, more=model_section(model, answer_chars, **more)) as bot:
         engine = EngineBot(bot)
         try:
             yield engine

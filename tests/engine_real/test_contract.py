@@ -122,11 +122,18 @@ async def real(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> As
 
 
 class TestVllm(EngineContract):
+    @pytest_asyncio.fixture(autouse=True, loop_scope="module")
+    async def _nothing_is_left(self, stage: Stage) -> AsyncIterator[None]:
+        # As in the suite, but on the loop that the engine lives on.
+        yield
+        await stage.engine.close()
+        await stage.at_rest()
+
     @pytest_asyncio.fixture(loop_scope="module", params=[False, True], ids=["alone", "with fallback"])
     async def stage(self, real: Real, request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
         stage = OnVllm(real.model)
         try:
-            yield WithFallback(stage) if request.param else stage
+            yield WithFallback(stage, silence_seconds=PATIENCE.first_token) if request.param else stage
         finally:
             send(signal.SIGCONT, real.model._record.processes)
             await real.idle()

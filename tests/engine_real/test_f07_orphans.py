@@ -93,7 +93,7 @@ async def test_supervised_it_takes_its_engine_with_it_and_nobody_is_forgotten(
 
 async def test_unsupervised_the_next_start_ends_what_is_left(tiny_model: Path, knowledge: Path, tmp_path: Path) -> None:
     _, report = seeds.begin("F7 unsupervised")
-    async with engine_bot(tmp_path, knowledge, tiny_model) as bot:
+    async with engine_bot(tmp_path, knowledge, tiny_model, answer_chars=150) as bot:
         await bot.start()
         await bot.until_engine()
         engine, memory = await bot.engine_processes(), memory_of(bot)
