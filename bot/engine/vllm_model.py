@@ -194,10 +194,10 @@ class VllmModel:
             log.error("the engine could not be ended in time", seconds=_CLOSE_SECONDS)
 
     async def _let_go(self) -> None:
-        """Waits until those who wait for outputs know that there are none: an engine that was shut down tells nobody."""
+        """Waits until those who wait for outputs know that there are none; an engine that is shut down tells nobody."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_LET_GO_SECONDS):
-                while self.open_requests:
+                while self.open_requests:  # noqa: ASYNC110 - vLLM has no event for it
                     await asyncio.sleep(0.01)
 
     def _end(self) -> None:
