@@ -4,8 +4,8 @@
     python -m tests.bench.confidence --recorded FILE                   fits on what was recorded before
 
 Each question goes the way it goes in a turn: search, weighing, prompt, one constrained generation. An answer is right
-if the question has one, it is drawn from a document that holds it, and it has the words that it must. Fitted on the split
-"tune"; the split "held" is only measured.
+if the question has one, it is drawn from a document that holds it, and it has the words that it must. Fitted on the
+split "tune"; the split "held" is only measured.
 """
 
 from __future__ import annotations
