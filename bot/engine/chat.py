@@ -187,7 +187,7 @@ class _Rules:
     again: str
 
     example: str
-    """A passage; `answered` is a question about it with its answer, `unanswered` one that it says nothing about."""
+    """A passage; `answered` is a question about it with its answer, `unanswered` one that it does not answer."""
     answered: tuple[str, str]
     unanswered: str
 

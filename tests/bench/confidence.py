@@ -49,6 +49,7 @@ from tests.dialogue.samples import DATA, EMBEDDER, opened
 
 QUESTIONS = DATA / "answers.jsonl"
 AT_ONCE = 8
+SPLITS = ("tune", "held")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,9 +62,9 @@ class Sample:
     right: bool
 
 
-async def ask(folder: Path) -> list[Sample]:
+async def ask(folder: Path, splits: Sequence[str]) -> list[Sample]:
     """What one model answers to all questions; outputs without an answer give no sample."""
-    asked = [item async for item in _prompts()]
+    asked = [(question, prompt) async for question, prompt in _prompts() if question.split in splits]
     async with _engine(folder) as engine:
         gate = asyncio.Semaphore(AT_ONCE)
 
@@ -160,7 +161,7 @@ def fit(samples: Sequence[Sample]) -> dict[str, Any]:
     return {
         **regression.as_json(),
         "fitted_on": f"{QUESTIONS.name}, split tune, answered by {models}",
-        **{split: measure([one for one in samples if one.split == split], regression) for split in ("tune", "held")},
+        **{split: measure([one for one in samples if one.split == split], regression) for split in SPLITS},
     }
 
 
@@ -175,7 +176,7 @@ def measure(samples: Sequence[Sample], regression: Regression) -> dict[str, Any]
         "sent": _share(sent),
         "right_of_sent": _share(right[sent]),
         "right_of_held_back": _share(right[~sent]),
-        "ece": round(calibration_error(sure, right), 3),
+        "ece": round(calibration_error(sure, right), 3) if samples else None,
     }
 
 
@@ -193,11 +194,12 @@ def main() -> None:
     parser.add_argument("--models", type=Path, nargs="*", default=[], metavar="DIR")
     parser.add_argument("--recorded", type=Path, nargs="*", default=[], metavar="FILE")
     parser.add_argument("--record", type=Path, metavar="FILE")
+    parser.add_argument("--split", choices=SPLITS, action="append", dest="splits")
     parser.add_argument("--out", type=Path, default=COEFFICIENTS)
     arguments = parser.parse_args()
     samples = [sample for file in arguments.recorded for sample in _read(file)]
     for folder in arguments.models:
-        samples += asyncio.run(ask(folder))
+        samples += asyncio.run(ask(folder, arguments.splits or SPLITS))
     if not samples:
         parser.error("name models to ask, or what was recorded of them")
     if arguments.record:
@@ -205,7 +207,7 @@ def main() -> None:
         arguments.record.write_text("\n".join(lines) + "\n", encoding="utf-8")
     content = fit(samples)
     arguments.out.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    print(json.dumps({split: content[split] for split in ("tune", "held")}, indent=1))
+    print(json.dumps({split: content[split] for split in SPLITS}, indent=1))
 
 
 if __name__ == "__main__":
