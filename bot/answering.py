@@ -20,9 +20,10 @@ from bot.dialogue.ticketing import Ticketing
 from bot.dialogue.understanding import Understanding
 from bot.engine import vllm_model
 from bot.engine.extractive import ExtractiveEngine
-from bot.engine.fallback import FallbackEngine
+from bot.engine.fallback import REST_SECONDS, FallbackEngine
 from bot.engine.openai import OpenAIEngine
 from bot.engine.vllm import Patience, VllmEngine
+from bot.engine.vllm_settings import FROM_MODEL_SECTION, VllmSettings, missing_weights
 from bot.errors import OperatorError
 from bot.messages import Turn, TurnResult
 from bot.ports import Clock, Engine, SnapshotSink
@@ -165,7 +166,9 @@ def make_engine(settings: Settings, *, data: Path, metrics: Metrics, clock: Cloc
     if not model.fallback:
         return first
     patience = model.timeout_seconds + FALLBACK_MARGIN_SECONDS
-    return FallbackEngine(first, ExtractiveEngine(), clock=clock, timeout_seconds=patience)
+    # vLLM is watched from here: no customer waits for a hang that is known. And one that is full answers the next.
+    rest = 0.0 if model.backend == "vllm" else REST_SECONDS
+    return FallbackEngine(first, ExtractiveEngine(), clock=clock, timeout_seconds=patience, rest_seconds=rest)
 
 
 def _openai(settings: Settings, *, metrics: Metrics, clock: Clock) -> Engine:
@@ -176,10 +179,10 @@ def _vllm(settings: Settings, *, data: Path, metrics: Metrics, clock: Clock) -> 
     model = settings.model
     if importlib.util.find_spec("vllm") is None:
         raise OperatorError('model.backend is "vllm", and vllm is not installed: pip install "kefu[vllm]"')
-    if (problem := vllm_model.missing_weights(model.name)) is not None:
+    if (problem := missing_weights(model.name)) is not None:
         raise OperatorError(problem)
-    wanted = vllm_model.VllmSettings(
-        **{name: getattr(model, name) for name in vllm_model.FROM_MODEL_SECTION},
+    wanted = VllmSettings(
+        **{name: getattr(model, name) for name in FROM_MODEL_SECTION},
         history_tokens=settings.dialogue.history_tokens,
     )
     return VllmEngine(

@@ -1,21 +1,29 @@
-"""The processes an engine has started: known by number and start time, so that a number used anew harms nobody.
+"""What an engine holds of this machine: its processes, and the memory they share.
 
-vLLM's engine and its workers outlive a bot that was killed, by minutes, and hold the GPU. What runs is therefore
-written down, and the next start ends what is left of it (`kefu run --supervise` does so at once). Linux only; elsewhere
-nothing is found.
+vLLM's engine and its workers outlive a bot that was killed, by minutes, and hold the GPU. What they hold is therefore
+written down, and the next start ends what is left of it (`kefu run --supervise` ends the processes at once). A process
+is known by number and start time, so that a number used anew harms nobody. Linux only; elsewhere nothing is found.
+
+All of this reads /proc, kills or waits: not on the event loop.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import signal
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+GONE_SECONDS = 10.0
+"""A killed process may take a while to give a GPU's memory back."""
 _PROC = Path("/proc")
+_SHARED = re.compile(r"/dev/shm/(?:psm_|sem\.mp-)[^\s/]+")  # noqa: S108 - a name to look for, not to write to
+"""What Python's multiprocessing makes. A process that is killed leaves it behind, some hundred megabytes at a time."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -27,8 +35,23 @@ class Process:
     """In ticks of the kernel's clock since it booted, as /proc/PID/stat has it."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holding:
+    """What an engine holds."""
+
+    processes: frozenset[Process] = frozenset()
+    memory: frozenset[Path] = frozenset()
+    """Files of shared memory."""
+
+
+def holding(processes: Iterable[Process]) -> Holding:
+    """What these processes hold, themselves included."""
+    kept = frozenset(processes)
+    return Holding(processes=kept, memory=frozenset(file for process in kept for file in _shared_memory(process.pid)))
+
+
 def descendants(pid: int) -> frozenset[Process]:
-    """Children of a process, their children, and so on. Reads /proc: not on the event loop."""
+    """Children of a process, their children, and so on."""
     children: dict[int, list[Process]] = {}
     for entry in _PROC.iterdir() if _PROC.exists() else ():
         if entry.name.isdigit() and (stat := _stat(int(entry.name))) is not None:
@@ -56,24 +79,58 @@ def kill(processes: Iterable[Process]) -> None:
             os.kill(process.pid, signal.SIGKILL)
 
 
-def remember(file: Path, processes: Iterable[Process]) -> None:
-    """Writes down what runs."""
+def end(held: Holding) -> bool:
+    """Kills the processes and gives the memory back. Returns whether all of them were gone within `GONE_SECONDS`."""
+    deadline = time.monotonic() + GONE_SECONDS
+    kill(held.processes)
+    while (left := alive(held.processes)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    for file in held.memory:
+        with suppress(OSError):
+            file.unlink()
+    return not left
+
+
+def remember(file: Path, held: Holding) -> None:
+    """Writes down what is held. A crash in the middle leaves what was written before."""
+    stored = {
+        "processes": [[process.pid, process.started] for process in sorted(held.processes)],
+        "memory": sorted(map(str, held.memory)),
+    }
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps([[process.pid, process.started] for process in sorted(processes)]), encoding="utf-8")
+    fresh = file.with_name(f"{file.name}.new")
+    fresh.write_text(json.dumps(stored), encoding="utf-8")
+    fresh.replace(file)
 
 
 def end_remembered(file: Path) -> int:
-    """Ends what an earlier run wrote down and left behind. Returns how many there were."""
+    """Ends what an earlier run wrote down and left behind. Returns how many processes still ran."""
     try:
-        stored = json.loads(file.read_text(encoding="utf-8"))
-        left = alive(Process(pid=int(pid), started=int(started)) for pid, started in stored)
+        held = _read(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return 0
-    except (OSError, ValueError, TypeError):
-        left = frozenset()  # torn by the crash that we are cleaning up after
-    kill(left)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        held = Holding()  # not ours, or damaged: better to kill nobody
+    left = alive(held.processes)
+    end(held)
     file.unlink(missing_ok=True)
     return len(left)
+
+
+def _read(text: str) -> Holding:
+    stored = json.loads(text)
+    return Holding(
+        processes=frozenset(Process(pid=int(pid), started=int(started)) for pid, started in stored["processes"]),
+        memory=frozenset(Path(name) for name in stored["memory"] if _SHARED.fullmatch(name)),
+    )
+
+
+def _shared_memory(pid: int) -> frozenset[Path]:
+    try:
+        maps = (_PROC / str(pid) / "maps").read_text(encoding="utf-8", errors="replace")
+    except OSError:  # it has ended
+        return frozenset()
+    return frozenset(Path(found) for found in _SHARED.findall(maps))
 
 
 def _runs(process: Process) -> bool:

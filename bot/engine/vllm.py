@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from bot.engine.model import NOTHING, Finish, LoadFailed, Model, Piece
 from bot.engine.output import OutputReader, SaidCall
-from bot.errors import BadOutput, EngineTimeout, EngineUnavailable
+from bot.engine.suspects import Suspects
+from bot.errors import BadOutput, EngineError, EngineTimeout, EngineUnavailable
 from bot.messages import Answered, Delta, EngineOutput, FunctionCall, Prompt
 from bot.ports import Clock, EngineHealth
 from bot.telemetry import Metrics, get_logger
@@ -74,7 +75,10 @@ class VllmEngine:
         self._answers = False
         self._problem = "is not started"
         self._heard = 0.0
-        """When the engine last gave a token, or was last asked while it had nothing to do."""
+        """When the engine last gave a token; or was asked for one, the first time after that."""
+        self._asked = False
+        """Whether it was asked since. Without this, people who ask and press Stop would hide a hang for ever."""
+        self._suspects = Suspects(clock)
         self._measured = NOTHING
         self._tried = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
@@ -96,6 +100,7 @@ class VllmEngine:
             await asyncio.gather(self._keeper, return_exceptions=True)
             self._keeper = None
         self._problem = "is not started"
+        self._metrics.engine_up.set(0)
 
     def health(self) -> EngineHealth:
         return EngineHealth(ready=self._answers, detail=self._problem)
@@ -106,24 +111,33 @@ class VllmEngine:
         model = self._model
         if model is None or not self._answers:
             raise EngineUnavailable(self._problem)
+        if model.dead:
+            raise EngineUnavailable("its processes have died")
+        if self._suspects.condemned(prompt):
+            raise BadOutput("the engine has died of this question before")
         rendered = await asyncio.to_thread(model.render, prompt)
         reader, tokens, logprob = OutputReader(), 0, 0.0
         finish: Finish | None = None
-        if not model.open_requests:
-            self._heard = self._clock.monotonic()
-        async with aclosing(self._timely(model.stream(rendered))) as pieces:
-            async for piece in pieces:
-                tokens += piece.tokens
-                logprob += piece.logprob
-                finish = piece.finish
-                if (grown := reader.feed(piece.text)) is not None:
-                    yield Delta(text=grown)
-        if finish is Finish.ABORT:
-            raise EngineUnavailable("the engine gave this output up")
-        if finish is not Finish.STOP:
+        if not model.open_requests and not self._asked:
+            self._heard, self._asked = self._clock.monotonic(), True
+        try:
+            async with aclosing(self._timely(model.stream(rendered))) as pieces:
+                async for piece in pieces:
+                    tokens += piece.tokens
+                    logprob += piece.logprob
+                    finish = piece.finish
+                    if (grown := reader.feed(piece.text)) is not None:
+                        yield Delta(text=grown)
+        except EngineUnavailable:
+            if model.dead:
+                self._suspects.saw_it_die(prompt)
+            raise
+        if finish is Finish.LENGTH:
             raise BadOutput("the output was longer than model.max_tokens")
-        said = reader.end()
+        if finish is not Finish.STOP:
+            raise EngineUnavailable("the engine gave this output up")
         spent = len(rendered.tokens) + tokens
+        said = reader.end()
         if isinstance(said, SaidCall):
             yield FunctionCall(name=said.name, arguments=said.arguments, tokens=spent)
         else:
@@ -147,7 +161,7 @@ class VllmEngine:
                     return
                 except TimeoutError:
                     raise EngineTimeout("no token within the time limit") from None
-                self._heard = self._clock.monotonic()
+                self._hear()
                 limit = self._patience.next_token
                 yield piece
                 if piece.finish is not None:
@@ -160,33 +174,52 @@ class VllmEngine:
     async def _keep(self) -> None:
         failures = 0
         while True:
-            try:
-                model = await self._load()
-            except LoadFailed as error:
-                self._give_way(str(error))
-            else:
-                lived = await self._watch(model)
-                failures = 0 if lived > STEADY_SECONDS else failures
+            lived = await self._live()
+            failures = 0 if lived > STEADY_SECONDS else failures
             pause = RELOAD_SECONDS[min(failures, len(RELOAD_SECONDS) - 1)]
             failures += 1
-            log.error("the engine is loaded again", reason=self._problem, seconds=pause)
+            problem = self._problem
+            log.error("the engine is loaded again", reason=problem, seconds=pause)
+            self._problem = f"{problem}; it is loaded again in {pause:g} s"
             await asyncio.sleep(pause)
+            self._problem = f"{problem}; it is being loaded again"
             self._metrics.engine_reloads.inc()
+
+    async def _live(self) -> float:
+        """Loads a model and keeps it until it has to be given up. Returns the seconds it lived."""
+        started = self._clock.monotonic()
+        try:
+            model = await self._load()
+        except LoadFailed as error:
+            self._give_way(str(error))
+            return 0.0
+        except Exception as error:  # a defect at loading must not leave the house without an engine for good
+            log.exception("the engine can not be loaded")
+            self._give_way(f"can not be loaded: {type(error).__name__}")
+            return 0.0
+        try:
+            return await self._watch(model)
+        except Exception as error:  # nor one in watching
+            log.exception("the engine can not be watched")
+            self._give_way(f"can not be watched: {type(error).__name__}")
+            return self._clock.monotonic() - started
 
     async def _watch(self, model: Model) -> float:
         """Keeps an eye on a model until it has to be given up; ends it then. Returns the seconds it lived."""
         born = self._clock.monotonic()
+        self._measured = NOTHING
         try:
             if await self._warm_up(model):
+                log.info("the engine answers", seconds_to_first_token=round(self._clock.monotonic() - born, 1))
+                self._hear()
                 self._model = model
-                self._heard = self._clock.monotonic()
-                self._measured = NOTHING
                 self._take_over()
-                log.info("the engine answers", seconds=round(self._heard - born, 1))
                 self._give_way(await self._until_broken(model))
         finally:
             self._model = None
             self._answers = False
+            self._metrics.engine_running.set(0)
+            self._metrics.engine_waiting.set(0)
             await model.close()
         return self._clock.monotonic() - born
 
@@ -194,8 +227,8 @@ class VllmEngine:
         try:
             async with asyncio.timeout(max(WARM_UP_SECONDS, self._patience.hang)):
                 await model.canary()
-        except (EngineUnavailable, TimeoutError):
-            self._give_way("died, or hung, at its first token")
+        except (EngineError, TimeoutError) as error:
+            self._give_way(f"gave no first token: {str(error) or 'its time is over'}")
             return False
         return True
 
@@ -220,14 +253,15 @@ class VllmEngine:
         try:
             async with asyncio.timeout(self._patience.canary):
                 await model.canary()
-        except EngineUnavailable:
-            return  # seen as dead in a moment
+        except EngineError:
+            return  # if it is dead, that is seen in a moment; if not, it is tried again
         except TimeoutError:
             self._give_way("does not answer when it is tried out")
             return
-        self._heard = self._clock.monotonic()
-        if not self._answers:
-            self._take_over()
+        self._hear()
+
+    def _hear(self) -> None:
+        self._heard, self._asked = self._clock.monotonic(), False
 
     def _take_over(self) -> None:
         self._answers, self._problem = True, ""

@@ -7,13 +7,13 @@ Written against vLLM 0.32 and 0.33. The engine runs in processes of its own; thi
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import functools
 import itertools
+import logging
 import os
-from collections.abc import AsyncGenerator, Mapping
+import warnings
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from bot.engine import processes
 from bot.engine.chat import chat_of
 from bot.engine.grammar import longest_answer, output_tag
 from bot.engine.model import Finish, Load, LoadFailed, Piece, Rendered
+from bot.engine.vllm_settings import VllmSettings
 from bot.errors import BadOutput, EngineUnavailable
 from bot.messages import Prompt
 from bot.telemetry import get_logger
@@ -31,69 +32,10 @@ PROCESSES_FILE = "engine-processes.json"
 _LEAST_ROOM = 512
 """Tokens a prompt needs at the very least: rules, functions and a short question."""
 _CLOSE_SECONDS = 15.0
+_NOTE_SECONDS = 1.0
+"""How often it is written down what an engine that is being loaded has started: a load may take minutes."""
 
 log = get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VllmSettings:
-    """Section `model` of kefu.toml, as far as it is about vLLM, with what of `dialogue` a prompt needs."""
-
-    name: str
-    hub: str = "huggingface"
-    temperature: float = 0.3
-    top_p: float = 0.9
-    max_tokens: int = 1024
-    max_concurrency: int = 0
-    max_model_len: int = 0
-    gpu_memory_utilization: float = 0.9
-    tensor_parallel_size: int = 1
-    quantization: str = ""
-    dtype: str = "auto"
-    enforce_eager: bool = False
-    engine_args: Mapping[str, Any] = field(default_factory=dict)
-    history_tokens: int = 2000
-
-    def arguments(self) -> dict[str, Any]:
-        """As `AsyncEngineArgs` takes them."""
-        return {
-            "model": self.name,
-            "max_model_len": self.max_model_len or None,
-            "gpu_memory_utilization": self.gpu_memory_utilization,
-            "tensor_parallel_size": self.tensor_parallel_size,
-            "quantization": self.quantization or None,
-            "dtype": self.dtype,
-            "enforce_eager": self.enforce_eager,
-            **({"max_num_seqs": self.max_concurrency} if self.max_concurrency else {}),
-            "enable_prefix_caching": True,
-            # Named, never "auto": the first request would choose for all that follow.
-            "structured_outputs_config": {"backend": "xgrammar"},
-            # Prompts are people's words.
-            "enable_log_requests": False,
-            "disable_log_stats": True,
-            "trust_remote_code": False,
-            **self.engine_args,
-        }
-
-
-FROM_MODEL_SECTION = tuple(field.name for field in dataclasses.fields(VllmSettings) if field.name != "history_tokens")
-"""What the section `model` has under the same name."""
-
-
-def missing_weights(name: str) -> str | None:
-    """What is wrong with a local path to a model, for the operator; None for a name that a hub may know."""
-    path = Path(name)
-    if not name.startswith((".", "/", "~")) and not path.exists():
-        return None
-    if not path.exists():
-        return f"model.name: there is nothing at {name}"
-    if path.is_file():
-        return None if path.suffix == ".gguf" else f"model.name: {name} is neither a folder nor a .gguf file"
-    if not (path / "config.json").is_file():
-        return f"model.name: {name} holds no model: config.json is missing"
-    if not any(path.glob("*.safetensors")):
-        return f"model.name: {name} holds no weights: no .safetensors file (others are not loaded: they can hold code)"
-    return None
 
 
 async def load(settings: VllmSettings, data: Path) -> VllmModel:
@@ -104,23 +46,39 @@ async def load(settings: VllmSettings, data: Path) -> VllmModel:
     file = data / PROCESSES_FILE
     if ended := await asyncio.to_thread(processes.end_remembered, file):
         log.warning("an earlier engine was still running and was ended", processes=ended)
-    ours = os.getpid()
-    before = await asyncio.to_thread(processes.descendants, ours)
+    before = await asyncio.to_thread(processes.descendants, os.getpid())
+
+    def note() -> processes.Holding:
+        held = processes.holding(processes.descendants(os.getpid()) - before)
+        processes.remember(file, held)
+        return held
+
     # In a thread: it waits for half a minute. A loop that holds another takes it up at the first request.
     building = asyncio.ensure_future(asyncio.to_thread(_build, settings))
     try:
-        engine, stats = await asyncio.shield(building)
-    except BaseException:
-        # A thread can not be stopped; without the processes that it waits for, it ends by itself.
         while not building.done():
-            processes.kill(await asyncio.to_thread(processes.descendants, ours) - before)
-            await asyncio.wait([building], timeout=0.2)
-        if not building.cancelled() and building.exception() is None:
-            await asyncio.to_thread(building.result()[0].shutdown, 0.0)
+            await asyncio.wait([building], timeout=_NOTE_SECONDS)
+            await asyncio.to_thread(note)
+        engine, stats = building.result()
+        held = await asyncio.to_thread(note)
+    except BaseException:
+        await _abandon(building, note)
+        await asyncio.to_thread(file.unlink, missing_ok=True)
         raise
-    started = await asyncio.to_thread(processes.descendants, ours) - before
-    await asyncio.to_thread(processes.remember, file, started)
-    return VllmModel(engine, stats, settings, started, file)
+    return VllmModel(engine, stats, settings, held, file)
+
+
+async def _abandon(building: asyncio.Future[tuple[Any, _Stats]], note: Callable[[], processes.Holding]) -> None:
+    """Ends what has been built so far."""
+    # A thread can not be stopped; without the processes that it waits for, it ends by itself.
+    while True:
+        await asyncio.to_thread(lambda: processes.end(note()))
+        if building.done():
+            break
+        await asyncio.wait([building], timeout=0.2)
+    if not building.cancelled() and building.exception() is None:
+        engine, _ = building.result()
+        await asyncio.to_thread(engine.shutdown, 0.0)
 
 
 class VllmModel:
@@ -131,7 +89,7 @@ class VllmModel:
         engine: Any,
         stats: _Stats,
         settings: VllmSettings,
-        started: frozenset[processes.Process],
+        held: processes.Holding,
         file: Path,
     ) -> None:
         self._engine = engine
@@ -142,7 +100,7 @@ class VllmModel:
         self._room = engine.model_config.max_model_len - settings.max_tokens
         self._numbers = itertools.count(1)
         self._count = functools.lru_cache(maxsize=2048)(self._count_tokens)
-        self.processes = started
+        self.held = held
         """What it runs in."""
 
     @property
@@ -188,27 +146,40 @@ class VllmModel:
             async for output in outputs:
                 [said] = output.outputs
                 total = said.cumulative_logprob or 0.0
-                finish = None if said.finish_reason is None else Finish(said.finish_reason)
-                yield Piece(text=said.text, tokens=len(said.token_ids), logprob=total - logprob, finish=finish)
+                yield Piece(
+                    text=said.text,
+                    tokens=len(said.token_ids),
+                    logprob=total - logprob,
+                    finish=_finish(said.finish_reason),
+                )
                 logprob = total
 
     async def canary(self) -> None:
-        from vllm.sampling_params import SamplingParams
+        from vllm.sampling_params import SamplingParams, StructuredOutputsParams
 
+        # Constrained: the first such output costs the engine seconds, which no customer should wait for.
+        constraint = StructuredOutputsParams(structural_tag=output_tag((), max_chars=1))
+        parameters = SamplingParams(max_tokens=1, temperature=0.0, structured_outputs=constraint)
         tokens = self._tokenizer("你好", add_special_tokens=False)["input_ids"]
-        async with aclosing(self._generate(tokens, SamplingParams(max_tokens=1, temperature=0.0))) as outputs:
+        async with aclosing(self._generate(tokens, parameters)) as outputs:
             async for _ in outputs:
                 pass
 
     async def close(self) -> None:
-        # A hanging process would be asked politely for ever.
-        await asyncio.to_thread(processes.kill, self.processes)
+        # Of its own end, vLLM logs a page of tracebacks.
+        logging.getLogger("vllm").setLevel(logging.CRITICAL)
         try:
             async with asyncio.timeout(_CLOSE_SECONDS):
-                await asyncio.to_thread(self._engine.shutdown, 0.0)
+                await asyncio.to_thread(self._end)
         except TimeoutError:
-            log.error("the engine could not be shut down in time", seconds=_CLOSE_SECONDS)
-        await asyncio.to_thread(self._file.unlink, missing_ok=True)
+            log.error("the engine could not be ended in time", seconds=_CLOSE_SECONDS)
+
+    def _end(self) -> None:
+        # Killed first: a process that hangs would be asked politely for ever.
+        processes.kill(self.held.processes)
+        self._engine.shutdown(0.0)
+        if processes.end(self.held):
+            self._file.unlink(missing_ok=True)
 
     async def _generate(self, tokens: Any, parameters: Any) -> AsyncGenerator[Any, None]:
         """vLLM's own stream, with our errors. Closing it aborts the request in the engine."""
@@ -217,11 +188,13 @@ class VllmModel:
         from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
         request = f"kefu-{next(self._numbers)}"
+        ended = False
         try:
             stream = self._engine.generate(tokens_input(list(tokens)), parameters, request)
             async with aclosing(stream) as outputs:
                 async for output in outputs:
                     yield output
+            ended = True
         except (EngineDeadError, EngineGenerateError):
             raise EngineUnavailable("the engine has died") from None
         except GracefulHTTPError:
@@ -229,9 +202,20 @@ class VllmModel:
         except VLLMClientError as error:
             # Its text may quote the prompt.
             raise BadOutput(f"the engine refuses the prompt: {type(error).__name__}") from None
+        finally:
+            if not ended:
+                # vLLM aborts what is cancelled, but not while it is still being handed over (its issue 57061).
+                await self._engine.abort(request)
 
     def _count_tokens(self, text: str) -> int:
         return len(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def _finish(reason: str | None) -> Finish | None:
+    if reason is None:
+        return None
+    # "error", "repetition", or what later versions add: nothing that could be used.
+    return Finish(reason) if reason in set(Finish) else Finish.ABORT
 
 
 class _Stats:
@@ -271,6 +255,9 @@ def _build(settings: VllmSettings) -> tuple[Any, _Stats]:
         defaults["VLLM_USE_MODELSCOPE"] = "True"
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
+    logging.getLogger("vllm").setLevel(logging.WARNING)
+    # It belonged to the engine that was ended before this one.
+    warnings.filterwarnings("ignore", message="resource_tracker: process died unexpectedly")
     try:
         return _built(settings)
     except LoadFailed:

@@ -60,6 +60,8 @@ def make(folder: Path) -> Path:
         pad_token_id=0,
     )
     model = Qwen2ForCausalLM(config).to(torch.bfloat16)
+    # As Qwen2.5-Instruct has it: <|endoftext|> is an end beside <|im_end|>, and stands in no tokenizer setting.
+    model.generation_config.eos_token_id = [ends, 0]
     model.save_pretrained(folder)
     return folder
 
@@ -69,7 +71,11 @@ def _write_tokenizer(folder: Path) -> int:
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    # A quotation mark is a token of its own. Else a good part of the few tokens that can begin a string would end it as
+    # well, and most outputs at random would be empty.
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Split('"', "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=VOCABULARY - len(ADDED),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import inspect
 import selectors
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -97,3 +99,19 @@ class VirtualClock:
 
     def monotonic(self) -> float:
         return self._loop.time()
+
+
+def on_virtual_time(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Runs an async test on a loop whose sleeping costs nothing. It must end every task that it began."""
+
+    @functools.wraps(test)
+    def run(*arguments: Any, **named: Any) -> None:
+        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+            runner.run(test(*arguments, **named))
+            left = asyncio.all_tasks(runner.get_loop())
+            assert not left, f"still running: {left}"
+
+    # pytest-asyncio would look through the wrapper and put the test on a loop of its own.
+    del run.__wrapped__  # type: ignore[attr-defined]
+    run.__signature__ = inspect.signature(test)  # type: ignore[attr-defined]
+    return run

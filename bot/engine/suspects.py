@@ -1,0 +1,44 @@
+"""Questions that were being answered when the engine died."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+
+from bot.messages import Prompt
+from bot.ports import Clock
+
+DEATHS = 2
+"""One may be chance: whoever was being answered just then is there. Who is there again is the reason."""
+MEMORY_SECONDS = 3600.0
+MOST = 1000
+
+
+class Suspects:
+    """Remembers them for an hour, as digests: one question must not take the engine down again and again, whoever asks
+    it."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._deaths: OrderedDict[bytes, tuple[int, float]] = OrderedDict()
+        """By question: how often it was there, and when the last time."""
+
+    def saw_it_die(self, prompt: Prompt) -> None:
+        """The engine died while it answered this."""
+        key = _key(prompt)
+        self._deaths[key] = (self._known(key) + 1, self._clock.monotonic())
+        self._deaths.move_to_end(key)
+        if len(self._deaths) > MOST:
+            self._deaths.popitem(last=False)
+
+    def condemned(self, prompt: Prompt) -> bool:
+        """Whether the engine must not be asked this."""
+        return self._known(_key(prompt)) >= DEATHS
+
+    def _known(self, key: bytes) -> int:
+        deaths, last = self._deaths.get(key, (0, 0.0))
+        return deaths if self._clock.monotonic() - last < MEMORY_SECONDS else 0
+
+
+def _key(prompt: Prompt) -> bytes:
+    return hashlib.blake2b(prompt.question.strip().encode(errors="replace"), digest_size=16).digest()

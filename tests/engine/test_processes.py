@@ -1,0 +1,179 @@
+"""What an engine leaves behind is ended, and nothing else, over real processes and real shared memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from multiprocessing import resource_tracker
+from multiprocessing.shared_memory import SharedMemory
+from pathlib import Path
+
+import pytest
+
+from bot.engine import processes
+from bot.engine.processes import Holding, Process
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are found in Linux's /proc")
+
+SLEEPER = "import time; print('here', flush=True); time.sleep(300)"
+# A child that has a child of its own, as an engine has its workers, in a session of its own.
+FAMILY = f"""
+import subprocess, sys, os, time
+os.setsid()
+subprocess.Popen([sys.executable, '-I', '-c', {SLEEPER!r}])
+time.sleep(300)
+"""
+Start = Callable[[str], subprocess.Popen[str]]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    started: list[subprocess.Popen[str]] = []
+
+    def one(program: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen([sys.executable, "-I", "-c", program], stdout=subprocess.PIPE, text=True)
+        started.append(process)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "here\n"
+        return process
+
+    yield one
+    for process in started:
+        process.kill()
+        process.wait(10)
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+@pytest.fixture
+def shared() -> Iterator[SharedMemory]:
+    memory = SharedMemory(create=True, size=4096)
+    # Whoever is killed can not clean up: the test's own process must not do it either.
+    resource_tracker.unregister(memory._name, "shared_memory")  # type: ignore[attr-defined]
+    yield memory
+    memory.close()
+    Path("/dev/shm", memory.name).unlink(missing_ok=True)
+
+
+def ours() -> frozenset[Process]:
+    return processes.descendants(os.getpid())
+
+
+def test_descendants_are_found_down_to_the_last(start: Start) -> None:
+    before = ours()
+    child = start(FAMILY)
+    found = ours() - before
+    assert len(found) == 2 and child.pid in {process.pid for process in found}
+    processes.kill(found)
+    child.wait(10)
+
+
+@pytest.mark.parametrize("stopped", [False, True], ids=["running", "stopped"])
+def test_what_was_remembered_is_ended_at_the_next_start(start: Start, tmp_path: Path, stopped: bool) -> None:
+    before = ours()
+    child = start(FAMILY)
+    bystander = start(SLEEPER)
+    family = frozenset(process for process in ours() - before if process.pid != bystander.pid)
+    if stopped:
+        for process in family:
+            os.kill(process.pid, signal.SIGSTOP)
+    file = tmp_path / "data" / "engine-processes.json"
+    processes.remember(file, processes.holding(family))
+    assert processes.end_remembered(file) == 2
+    assert processes.alive(family) == frozenset()
+    assert child.wait(10) == -signal.SIGKILL
+    assert bystander.poll() is None
+    assert not file.exists()
+    assert processes.end_remembered(file) == 0
+
+
+def test_a_number_that_is_used_anew_harms_nobody(start: Start, tmp_path: Path) -> None:
+    child = start(SLEEPER)
+    [process] = [process for process in ours() if process.pid == child.pid]
+    reused = replace(process, started=process.started - 1)
+    file = tmp_path / "engine-processes.json"
+    processes.remember(file, Holding(processes=frozenset({reused})))
+    assert processes.end_remembered(file) == 0
+    processes.kill({reused})
+    time.sleep(0.1)
+    assert child.poll() is None
+
+
+def test_one_that_has_ended_and_was_not_taken_leave_of_does_not_run(start: Start) -> None:
+    before = ours()
+    child = start(SLEEPER)
+    started = ours() - before
+    child.kill()
+    deadline = time.monotonic() + 10
+    while processes.alive(started) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert processes.alive(started) == frozenset()
+    assert child.returncode is None, "nobody has waited for it yet"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("", id="empty"),
+        pytest.param('{"processes": [[12', id="torn"),
+        pytest.param("[[1, 2]]", id="of another form"),
+        pytest.param('{"processes": [["a", null]], "memory": []}', id="no numbers"),
+        pytest.param('{"processes": 7, "memory": []}', id="no list"),
+    ],
+)
+def test_a_damaged_file_ends_nobody_and_goes(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "engine-processes.json"
+    file.write_text(text)
+    assert processes.end_remembered(file) == 0
+    assert not file.exists()
+
+
+def test_a_crash_while_it_is_written_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "engine-processes.json"
+    first = Holding(processes=frozenset({Process(pid=2**22 + 1, started=5)}))
+    processes.remember(file, first)
+    before = file.read_bytes()
+
+    def crash(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", crash)
+    with pytest.raises(KeyboardInterrupt):
+        processes.remember(file, Holding())
+    assert file.read_bytes() == before
+
+
+def test_shared_memory_of_a_killed_process_is_given_back(start: Start, shared: SharedMemory, tmp_path: Path) -> None:
+    attach = (
+        "from multiprocessing.shared_memory import SharedMemory; import time; "
+        f"memory = SharedMemory({shared.name!r}); print('here', flush=True); time.sleep(300)"
+    )
+    before = ours()
+    start(attach)
+    held = processes.holding(ours() - before)
+    path = Path("/dev/shm", shared.name)
+    assert path in held.memory
+    file = tmp_path / "engine-processes.json"
+    processes.remember(file, held)
+    assert path.exists()
+    assert processes.end_remembered(file) >= 1
+    assert not path.exists()
+
+
+def test_a_file_that_is_no_shared_memory_is_never_removed(tmp_path: Path) -> None:
+    precious = tmp_path / "kefu.db"
+    precious.touch()
+    file = tmp_path / "engine-processes.json"
+    stored = {
+        "processes": [],
+        "memory": [str(precious), f"/dev/shm/psm_/../../..{precious}", "/dev/shm/faketime_shm_1"],
+    }
+    file.write_text(json.dumps(stored))
+    assert processes.end_remembered(file) == 0
+    assert precious.exists()
