@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from bot.dialogue.text import cut
+from bot.dialogue.ticketing import CREATE_TICKET
+from bot.engine.output import CALL_BEGINS, CALL_ENDS
 from bot.messages import (
     AgentSaid,
     BotSaid,
@@ -175,6 +177,11 @@ def _json_of(text: str, confidence: float) -> str:
     return json.dumps({"response": text, "confidence": confidence}, ensure_ascii=False)
 
 
+def _call_of(name: str, arguments: Mapping[str, str]) -> str:
+    call = json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False)
+    return f"{CALL_BEGINS}\n{call}\n{CALL_ENDS}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Rules:
     """The words of the house around a prompt, in one language."""
@@ -190,17 +197,23 @@ class _Rules:
     """A passage; `answered` is a question about it with its answer, `unanswered` one that it does not answer."""
     answered: tuple[str, str]
     unanswered: str
+    wished: tuple[str, str]
+    """A wish for a ticket, and the issue of the call that it leads to."""
 
     def system(self, persona: str, max_chars: int, functions: Sequence[FunctionSpec]) -> str:
         rules = self.rules.format(max_chars=max_chars)
-        return "\n\n".join([persona, rules, self._examples(), *([self.calling] if functions else [])])
+        calling = [self.calling] if functions else []
+        return "\n\n".join([persona, rules, *calling, *self._examples({function.name for function in functions})])
 
-    def _examples(self) -> str:
-        """Small models copy the question back unless they are shown what an answer is. Each example is of the form of
-        the real task."""
+    def _examples(self, functions: Set[str]) -> list[str]:
+        """Small models copy the question back, and call nothing, unless they are shown what is meant. Each example is
+        of the form of the real task."""
         question, answer = self.answered
-        shown = [(question, answer, 0.95), (self.unanswered, "", 0)]
-        return "\n\n".join(f"{self.task([self.example], asked)}\n{_json_of(said, sure)}" for asked, said, sure in shown)
+        said = [(question, _json_of(answer, 0.95)), (self.unanswered, _json_of("", 0))]
+        if CREATE_TICKET in functions:
+            wish, issue = self.wished
+            said.append((wish, _call_of(CREATE_TICKET, {"issue": issue})))
+        return [f"{self.task([self.example], asked)}\n{output}" for asked, output in said]
 
     def task(self, passages: Sequence[str], question: str) -> str:
         found = "\n\n".join(passages)
@@ -219,6 +232,7 @@ _RULES: Mapping[Language, _Rules] = {
         example="[1] 借书证多久能办好？\n带身份证到服务台办理，当天可取，押金 50 元，退证时退还。",
         answered=("办个借书证得押多少钱", "押金 50 元，退证时退还。"),
         unanswered="你们招人吗",
+        wished=("借书证丢了三天没人理，给我登记一下，让人处理", "借书证丢了三天没人处理"),
         calling="只有客户自己明确提出要登记工单、投诉、查工单或找人工时，才改为调用一个函数；一般的提问直接回答。",
         passages="资料：",
         question="客户的问题：",
@@ -247,6 +261,10 @@ _RULES: Mapping[Language, _Rules] = {
             "The deposit is 50 yuan and is returned with the card.",
         ),
         unanswered="are you hiring",
+        wished=(
+            "my library card got lost and nobody cares, log this and have somebody handle it",
+            "Library card lost, nobody has handled it",
+        ),
         calling=(
             "Only if the customer clearly asks to open a ticket, to complain, how a ticket stands, or for a person, "
             "call one function instead. Answer ordinary questions yourself."

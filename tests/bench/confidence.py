@@ -65,7 +65,7 @@ class Sample:
 async def ask(folder: Path, splits: Sequence[str]) -> list[Sample]:
     """What one model answers to all questions; outputs without an answer give no sample."""
     asked = [(question, prompt) async for question, prompt in _prompts() if question.split in splits]
-    async with _engine(folder) as engine:
+    async with opened_engine(folder) as engine:
         gate = asyncio.Semaphore(AT_ONCE)
 
         async def one(question: LabelledQuestion, prompt: Prompt) -> Sample | None:
@@ -81,7 +81,7 @@ async def ask(folder: Path, splits: Sequence[str]) -> list[Sample]:
 
 
 async def _prompts() -> AsyncIterator[tuple[LabelledQuestion, Prompt]]:
-    settings, functions = DialogueSettings(), _functions()
+    settings, functions = DialogueSettings(), shipped_functions()
     async with opened() as knowledge:
         understanding = await Understanding.load(knowledge, SHIPPED, embedder=EMBEDDER)
         for question in read_questions(QUESTIONS):
@@ -100,14 +100,19 @@ async def _prompts() -> AsyncIterator[tuple[LabelledQuestion, Prompt]]:
             yield question, prompt
 
 
-def _functions() -> Functions:
+def shipped_functions() -> Functions:
+    """Those of a house without functions of its own."""
     clock = StandingClock()
     ticketing = Ticketing(tickets=TicketsInMemory(), phrases=Phrases(), settings=DialogueSettings(), clock=clock)
     return Functions(ticket_functions(ticketing), log=CallsInMemory(), clock=clock)
 
 
 @asynccontextmanager
-async def _engine(folder: Path) -> AsyncIterator[VllmEngine]:
+async def opened_engine(folder: Path) -> AsyncIterator[VllmEngine]:
+    """The weights of a folder, loaded.
+
+    :raises SystemExit: they can not be; says why.
+    """
     settings = settings_of(folder)
     with tempfile.TemporaryDirectory() as data:
         engine = VllmEngine(
