@@ -85,6 +85,12 @@ class Model(Protocol):
         :raises BadOutput: it refuses this prompt.
         """
 
+    async def warm_up(self) -> None:
+        """A few outputs, so that what is compiled at its first use is not compiled while a customer waits.
+
+        :raises EngineUnavailable: it has died.
+        """
+
     async def canary(self) -> None:
         """One token of nothing in particular.
 

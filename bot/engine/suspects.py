@@ -20,24 +20,24 @@ class Suspects:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._deaths: OrderedDict[bytes, tuple[int, float]] = OrderedDict()
-        """By question: how often it was there, and when the last time."""
+        self._deaths: OrderedDict[bytes, tuple[frozenset[int], float]] = OrderedDict()
+        """By question: the lives of the engine whose end it saw, and when it last saw one."""
 
-    def saw_it_die(self, prompt: Prompt) -> None:
-        """The engine died while it answered this."""
+    def saw_it_die(self, prompt: Prompt, life: int) -> None:
+        """The engine died in this life of its while it answered this, perhaps to several customers."""
         key = _key(prompt)
-        self._deaths[key] = (self._known(key) + 1, self._clock.monotonic())
+        self._deaths[key] = (self._known(key) | {life}, self._clock.monotonic())
         self._deaths.move_to_end(key)
         if len(self._deaths) > MOST:
             self._deaths.popitem(last=False)
 
     def condemned(self, prompt: Prompt) -> bool:
         """Whether the engine must not be asked this."""
-        return self._known(_key(prompt)) >= DEATHS
+        return len(self._known(_key(prompt))) >= DEATHS
 
-    def _known(self, key: bytes) -> int:
-        deaths, last = self._deaths.get(key, (0, 0.0))
-        return deaths if self._clock.monotonic() - last < MEMORY_SECONDS else 0
+    def _known(self, key: bytes) -> frozenset[int]:
+        lives, last = self._deaths.get(key, (frozenset(), 0.0))
+        return lives if self._clock.monotonic() - last < MEMORY_SECONDS else frozenset()
 
 
 def _key(prompt: Prompt) -> bytes:

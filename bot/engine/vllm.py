@@ -79,6 +79,7 @@ class VllmEngine:
         self._asked = False
         """Whether it was asked since. Without this, people who ask and press Stop would hide a hang for ever."""
         self._suspects = Suspects(clock)
+        self._lives = 0
         self._measured = NOTHING
         self._tried = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
@@ -115,6 +116,7 @@ class VllmEngine:
             raise EngineUnavailable("its processes have died")
         if self._suspects.condemned(prompt):
             raise BadOutput("the engine has died of this question before")
+        life = self._lives
         rendered = await asyncio.to_thread(model.render, prompt)
         reader, tokens, logprob = OutputReader(), 0, 0.0
         finish: Finish | None = None
@@ -130,7 +132,7 @@ class VllmEngine:
                         yield Delta(text=grown)
         except EngineUnavailable:
             if model.dead:
-                self._suspects.saw_it_die(prompt)
+                self._suspects.saw_it_die(prompt, life)
             raise
         if finish is Finish.LENGTH:
             raise BadOutput("the output was longer than model.max_tokens")
@@ -208,6 +210,7 @@ class VllmEngine:
         """Keeps an eye on a model until it has to be given up; ends it then. Returns the seconds it lived."""
         born = self._clock.monotonic()
         self._measured = NOTHING
+        self._lives += 1
         try:
             if await self._warm_up(model):
                 log.info("the engine answers", seconds_to_first_token=round(self._clock.monotonic() - born, 1))
@@ -226,7 +229,7 @@ class VllmEngine:
     async def _warm_up(self, model: Model) -> bool:
         try:
             async with asyncio.timeout(max(WARM_UP_SECONDS, self._patience.hang)):
-                await model.canary()
+                await model.warm_up()
         except (EngineError, TimeoutError) as error:
             self._give_way(f"gave no first token: {str(error) or 'its time is over'}")
             return False

@@ -32,6 +32,8 @@ PROCESSES_FILE = "engine-processes.json"
 _LEAST_ROOM = 512
 """Tokens a prompt needs at the very least: rules, functions and a short question."""
 _CLOSE_SECONDS = 15.0
+_WARM_UP_TOKENS = 16
+_WARM_UP_OUTPUTS = 4
 _NOTE_SECONDS = 1.0
 """How often it is written down what an engine that is being loaded has started: a load may take minutes."""
 
@@ -131,17 +133,8 @@ class VllmModel:
         return Rendered(tokens=tokens, constraint=output_tag(prompt.functions, max_chars=most))
 
     async def stream(self, rendered: Rendered) -> AsyncGenerator[Piece, None]:
-        from vllm.sampling_params import RequestOutputKind, SamplingParams, StructuredOutputsParams
-
-        parameters = SamplingParams(
-            temperature=self._settings.temperature,
-            top_p=self._settings.top_p,
-            max_tokens=self._settings.max_tokens,
-            structured_outputs=StructuredOutputsParams(structural_tag=rendered.constraint),
-            output_kind=RequestOutputKind.DELTA,
-            logprobs=0,  # of the chosen tokens alone
-        )
         logprob = 0.0
+        parameters = self._parameters(rendered.constraint, self._settings.max_tokens)
         async with aclosing(self._generate(rendered.tokens, parameters)) as outputs:
             async for output in outputs:
                 [said] = output.outputs
@@ -154,16 +147,33 @@ class VllmModel:
                 )
                 logprob = total
 
-    async def canary(self) -> None:
-        from vllm.sampling_params import SamplingParams, StructuredOutputsParams
+    async def warm_up(self) -> None:
+        # One output alone, then some at once: some kernels are compiled once for each of the two.
+        await self._try_out(_WARM_UP_TOKENS)
+        await asyncio.gather(*(self._try_out(_WARM_UP_TOKENS) for _ in range(_WARM_UP_OUTPUTS)))
 
-        # Constrained: the first such output costs the engine seconds, which no customer should wait for.
-        constraint = StructuredOutputsParams(structural_tag=output_tag((), max_chars=1))
-        parameters = SamplingParams(max_tokens=1, temperature=0.0, structured_outputs=constraint)
-        tokens = self._tokenizer("你好", add_special_tokens=False)["input_ids"]
-        async with aclosing(self._generate(tokens, parameters)) as outputs:
+    async def canary(self) -> None:
+        await self._try_out(1)
+
+    async def _try_out(self, tokens: int) -> None:
+        """So many tokens of an output that is constrained and sampled as every other is."""
+        prompt = self._tokenizer("你好", add_special_tokens=False)["input_ids"]
+        parameters = self._parameters(output_tag((), max_chars=tokens), tokens)
+        async with aclosing(self._generate(prompt, parameters)) as outputs:
             async for _ in outputs:
                 pass
+
+    def _parameters(self, constraint: str, max_tokens: int) -> Any:
+        from vllm.sampling_params import RequestOutputKind, SamplingParams, StructuredOutputsParams
+
+        return SamplingParams(
+            temperature=self._settings.temperature,
+            top_p=self._settings.top_p,
+            max_tokens=max_tokens,
+            structured_outputs=StructuredOutputsParams(structural_tag=constraint),
+            output_kind=RequestOutputKind.DELTA,
+            logprobs=0,  # of the chosen tokens alone
+        )
 
     async def close(self) -> None:
         # Of its own end, vLLM logs a page of tracebacks.

@@ -90,6 +90,9 @@ class FakeModel:
         finally:
             self.open_requests -= 1
 
+    async def warm_up(self) -> None:
+        await self.canary()
+
     async def canary(self) -> None:
         self.canaries += 1
         self.open_requests += 1

@@ -465,6 +465,20 @@ async def test_who_was_there_once_by_chance_is_answered_by_the_model_again() -> 
 
 
 @on_virtual_time
+async def test_one_death_is_one_however_many_were_asking_the_same() -> None:
+    first, second = FakeModel(), FakeModel()
+    async with running(first, second) as house:
+        await house.until_ready()
+        asking = [asyncio.create_task(house.ask("大家都问的问题")) for _ in range(8)]
+        await asyncio.sleep(0.5)
+        first.die()
+        await asyncio.gather(*asking, return_exceptions=True)
+        await house.until_ready(False)
+        await house.until_ready()
+        assert isinstance((await house.ask("大家都问的问题"))[-1], Answered)
+
+
+@on_virtual_time
 async def test_two_deaths_are_forgotten_after_an_hour() -> None:
     models = [FakeModel(dies_of="毒"), FakeModel(dies_of="毒"), FakeModel()]
     async with running(*models) as house:
