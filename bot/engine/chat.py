@@ -65,10 +65,13 @@ def chat_of(prompt: Prompt, *, room: int, history_tokens: int, count: Count) -> 
 
     Nothing is cut in its middle: history goes first, the oldest before the others and never more than `history_tokens`,
     then the least likely passages. A customer's message that alone would take more than half of the room is shortened
-    at a sentence's end, and the model is told so.
+    at a sentence's end, and the model is told so. The worked examples are left out where they would take more than half
+    of the room.
     """
     rules = _RULES[prompt.language]
-    system = rules.system(prompt.persona, prompt.max_answer_chars, prompt.functions)
+    system = rules.system(prompt, examples=True)
+    if count(system) > room / 2:
+        system = rules.system(prompt, examples=False)
     tools = tuple(_tool(spec) for spec in prompt.functions)
     left = room - count(system) - count(rules.task([], "")) - 2 * MESSAGE_TOKENS - REPLY_TOKENS
     if tools:
@@ -200,10 +203,11 @@ class _Rules:
     wished: tuple[str, str]
     """A wish for a ticket, and the issue of the call that it leads to."""
 
-    def system(self, persona: str, max_chars: int, functions: Sequence[FunctionSpec]) -> str:
-        rules = self.rules.format(max_chars=max_chars)
-        calling = [self.calling] if functions else []
-        return "\n\n".join([persona, rules, *calling, *self._examples({function.name for function in functions})])
+    def system(self, prompt: Prompt, *, examples: bool) -> str:
+        rules = self.rules.format(max_chars=prompt.max_answer_chars)
+        calling = [self.calling] if prompt.functions else []
+        shown = self._examples({function.name for function in prompt.functions}) if examples else []
+        return "\n\n".join([prompt.persona, rules, *calling, *shown])
 
     def _examples(self, functions: Set[str]) -> list[str]:
         """Small models copy the question back, and call nothing, unless they are shown what is meant. Each example is
