@@ -74,7 +74,7 @@ async def ask(folder: Path, splits: Sequence[str]) -> list[Sample]:
                     said = await read_generation(engine.generate(prompt), _ignore, max_chars=prompt.max_answer_chars)
                 except BadOutput:
                     return None
-            return _sample(folder.resolve().name, question, prompt, said) if isinstance(said, Answered) else None
+            return _sample(folder.absolute().name, question, prompt, said) if isinstance(said, Answered) else None
 
         found = await asyncio.gather(*(one(question, prompt) for question, prompt in asked))
     return [sample for sample in found if sample is not None]
