@@ -69,6 +69,8 @@ def output_tag(functions: Sequence[FunctionSpec], *, max_chars: int) -> str:
 def _call(spec: FunctionSpec) -> Format:
     try:
         arguments = _value(spec.parameters, spec.parameters.get("$defs", {}))
+    except RecursionError:
+        raise SettingsError(f"the arguments of the function {spec.name} hold themselves") from None
     except _Unwritable as problem:
         raise SettingsError(f"the arguments of the function {spec.name} can not be constrained: {problem}") from None
     begin = f'{CALL_BEGINS}\n{{"name": {json.dumps(spec.name)}, "arguments": '
@@ -79,7 +81,9 @@ class _Unwritable(Exception):
     """A schema says something that can not be written as a format."""
 
 
-_UNKNOWN = frozenset({"pattern", "format", "oneOf", "allOf", "not", "multipleOf", "patternProperties"})
+_UNKNOWN = frozenset(
+    {"pattern", "format", "allOf", "not", "multipleOf", "patternProperties", "prefixItems", "uniqueItems"}
+)
 
 
 def _value(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Format:
@@ -89,15 +93,13 @@ def _value(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Format:
         return _exactly(json.dumps(schema["const"], ensure_ascii=False))
     if "enum" in schema:
         return _either([_exactly(json.dumps(value, ensure_ascii=False)) for value in schema["enum"]])
-    if "anyOf" in schema:
-        return _either([_value(one, definitions) for one in schema["anyOf"]])
+    if choices := schema.get("anyOf") or schema.get("oneOf"):
+        return _either([_value(one, definitions) for one in choices])
     if unknown := sorted(set(schema) & _UNKNOWN):
         raise _Unwritable(f"{', '.join(unknown)} is not supported")
     match schema.get("type"):
         case "string":
-            return _string(
-                schema.get("minLength", 0), min(schema.get("maxLength", MAX_ARGUMENT_CHARS), MAX_ARGUMENT_CHARS)
-            )
+            return _string(*_bounds(schema, "Length", MAX_ARGUMENT_CHARS))
         case "integer":
             return _like(_INTEGER)
         case "number":
@@ -114,8 +116,10 @@ def _value(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Format:
 
 
 def _array(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Format:
+    least, most = _bounds(schema, "Items", MAX_ITEMS)
+    if not most:
+        return _exactly("[]")
     item = _value(schema.get("items", {}), definitions)
-    least, most = schema.get("minItems", 0), min(schema.get("maxItems", MAX_ITEMS), MAX_ITEMS)
     more = {"type": "repeat", "min": max(least - 1, 0), "max": most - 1, "content": _in_a_row(_exactly(", "), item)}
     items = _in_a_row(item, more)
     return _in_a_row(_exactly("["), items if least else _perhaps(items), _exactly("]"))
@@ -123,6 +127,8 @@ def _array(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Format:
 
 def _object(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Format:
     """Properties in the order they are declared; an optional one may be missing."""
+    if schema.get("additionalProperties"):
+        raise _Unwritable("an object with any names is not supported")
     required = set(schema.get("required", ()))
     first: Format | None = None
     later: list[Format] = []
@@ -135,6 +141,14 @@ def _object(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Format
         else:
             first, later = _either([begun, first]) if first else _perhaps(begun), [_perhaps(following), *later]
     return _in_a_row(_exactly("{"), *([first] if first else []), _exactly("}"))
+
+
+def _bounds(schema: Mapping[str, Any], of: str, limit: int) -> tuple[int, int]:
+    """The least and the greatest length; where the schema has none, ours."""
+    least, most = schema.get(f"min{of}", 0), min(schema.get(f"max{of}", limit), limit)
+    if least > most:
+        raise _Unwritable(f"min{of} is {least}, and at most {most} can be written")
+    return least, most
 
 
 def _string(least: int, most: int) -> Format:

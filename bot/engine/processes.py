@@ -44,10 +44,11 @@ class Holding:
     """Files of shared memory."""
 
 
-def holding(processes: Iterable[Process]) -> Holding:
-    """What these processes hold, themselves included."""
-    kept = frozenset(processes)
-    return Holding(processes=kept, memory=frozenset(file for process in kept for file in _shared_memory(process.pid)))
+def held_since(before: frozenset[Process]) -> Holding:
+    """What was started by this process beside those that ran before, and the memory they all share."""
+    started = descendants(os.getpid()) - before
+    # What is made for a child is ours until it has taken it.
+    return Holding(processes=started, memory=_shared_memory([os.getpid(), *_numbers(started)]))
 
 
 def descendants(pid: int) -> frozenset[Process]:
@@ -74,21 +75,54 @@ def alive(processes: Iterable[Process]) -> frozenset[Process]:
 
 def kill(processes: Iterable[Process]) -> None:
     """Ends those that still run, stopped ones too."""
-    for process in alive(processes):
-        with suppress(ProcessLookupError, PermissionError):
-            os.kill(process.pid, signal.SIGKILL)
+    _send(alive(processes), signal.SIGKILL)
 
 
 def end(held: Holding) -> bool:
     """Kills the processes and gives the memory back. Returns whether all of them were gone within `GONE_SECONDS`."""
     deadline = time.monotonic() + GONE_SECONDS
-    kill(held.processes)
-    while (left := alive(held.processes)) and time.monotonic() < deadline:
+    running = alive(held.processes)
+    # Stopped first: whoever is still starting up could make more of it meanwhile.
+    _send(running, signal.SIGSTOP)
+    memory = held.memory | _shared_memory(_numbers(running))
+    _send(running, signal.SIGKILL)
+    while (left := alive(running)) and time.monotonic() < deadline:
         time.sleep(0.02)
-    for file in held.memory:
+    for file in memory:
         with suppress(OSError):
             file.unlink()
     return not left
+
+
+class Record:
+    """What an engine holds, on file from its first process on until the last is gone.
+
+    All that this process starts after the record was opened counts: the library starts what it needs, when it needs it.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._before = descendants(os.getpid())
+        self._held = Holding()
+
+    @property
+    def processes(self) -> frozenset[Process]:
+        """All that was noted, whether it still runs or not."""
+        return self._held.processes
+
+    def note(self) -> None:
+        """Adds what has been started since the last time."""
+        fresh = held_since(self._before)
+        held = Holding(processes=self._held.processes | fresh.processes, memory=self._held.memory | fresh.memory)
+        if held != self._held:
+            self._held = held
+            remember(self._file, held)
+
+    def end(self) -> None:
+        """Ends all of it. What can not be ended stays on file."""
+        self.note()
+        if end(self._held):
+            self._file.unlink(missing_ok=True)
 
 
 def remember(file: Path, held: Holding) -> None:
@@ -125,12 +159,23 @@ def _read(text: str) -> Holding:
     )
 
 
-def _shared_memory(pid: int) -> frozenset[Path]:
-    try:
-        maps = (_PROC / str(pid) / "maps").read_text(encoding="utf-8", errors="replace")
-    except OSError:  # it has ended
-        return frozenset()
-    return frozenset(Path(found) for found in _SHARED.findall(maps))
+def _send(processes: Iterable[Process], number: signal.Signals) -> None:
+    for process in processes:
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(process.pid, number)
+
+
+def _numbers(processes: Iterable[Process]) -> list[int]:
+    return [process.pid for process in processes]
+
+
+def _shared_memory(pids: Iterable[int]) -> frozenset[Path]:
+    found: set[Path] = set()
+    for pid in pids:
+        with suppress(OSError):  # it has ended
+            maps = (_PROC / str(pid) / "maps").read_text(encoding="utf-8", errors="replace")
+            found.update(map(Path, _SHARED.findall(maps)))
+    return frozenset(found)
 
 
 def _runs(process: Process) -> bool:

@@ -12,8 +12,9 @@ import itertools
 import logging
 import os
 import warnings
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,8 @@ from bot.engine.chat import chat_of
 from bot.engine.grammar import longest_answer, output_tag
 from bot.engine.model import Finish, Load, LoadFailed, Piece, Rendered
 from bot.engine.vllm_settings import VllmSettings
-from bot.errors import BadOutput, EngineUnavailable
-from bot.messages import Prompt
+from bot.errors import BadOutput, EngineUnavailable, SettingsError
+from bot.messages import FunctionSpec, Prompt
 from bot.telemetry import get_logger
 
 PROCESSES_FILE = "engine-processes.json"
@@ -48,39 +49,30 @@ async def load(settings: VllmSettings, data: Path) -> VllmModel:
     file = data / PROCESSES_FILE
     if ended := await asyncio.to_thread(processes.end_remembered, file):
         log.warning("an earlier engine was still running and was ended", processes=ended)
-    before = await asyncio.to_thread(processes.descendants, os.getpid())
-
-    def note() -> processes.Holding:
-        held = processes.holding(processes.descendants(os.getpid()) - before)
-        processes.remember(file, held)
-        return held
-
+    record = await asyncio.to_thread(processes.Record, file)
     # In a thread: it waits for half a minute. A loop that holds another takes it up at the first request.
     building = asyncio.ensure_future(asyncio.to_thread(_build, settings))
     try:
         while not building.done():
             await asyncio.wait([building], timeout=_NOTE_SECONDS)
-            await asyncio.to_thread(note)
+            await asyncio.to_thread(record.note)
         engine, stats = building.result()
-        held = await asyncio.to_thread(note)
     except BaseException:
-        await _abandon(building, note)
-        await asyncio.to_thread(file.unlink, missing_ok=True)
+        await _abandon(building, record)
         raise
-    return VllmModel(engine, stats, settings, held, file)
+    return VllmModel(engine, stats, settings, record)
 
 
-async def _abandon(building: asyncio.Future[tuple[Any, _Stats]], note: Callable[[], processes.Holding]) -> None:
+async def _abandon(building: asyncio.Future[tuple[Any, _Stats]], record: processes.Record) -> None:
     """Ends what has been built so far."""
     # A thread can not be stopped; without the processes that it waits for, it ends by itself.
-    while True:
-        await asyncio.to_thread(lambda: processes.end(note()))
-        if building.done():
-            break
+    while not building.done():
+        await asyncio.to_thread(record.end)
         await asyncio.wait([building], timeout=0.2)
     if not building.cancelled() and building.exception() is None:
         engine, _ = building.result()
-        await asyncio.to_thread(engine.shutdown, 0.0)
+        await asyncio.to_thread(_shut_down, engine)
+    await asyncio.to_thread(record.end)
 
 
 class VllmModel:
@@ -91,19 +83,16 @@ class VllmModel:
         engine: Any,
         stats: _Stats,
         settings: VllmSettings,
-        held: processes.Holding,
-        file: Path,
+        record: processes.Record,
     ) -> None:
         self._engine = engine
         self._stats = stats
         self._settings = settings
-        self._file = file
+        self._record = record
         self._tokenizer = engine.get_tokenizer()
         self._room = engine.model_config.max_model_len - settings.max_tokens
         self._numbers = itertools.count(1)
         self._count = functools.lru_cache(maxsize=2048)(self._count_tokens)
-        self.held = held
-        """What it runs in."""
 
     @property
     def dead(self) -> bool:
@@ -117,6 +106,7 @@ class VllmModel:
         return self._stats.load()
 
     def render(self, prompt: Prompt) -> Rendered:
+        prompt = replace(prompt, functions=self._offered(prompt.functions))
         chat = chat_of(prompt, room=self._room, history_tokens=self._settings.history_tokens, count=self._count)
         if chat.question_shortened or chat.passages_left_out:
             log.info(
@@ -131,6 +121,19 @@ class VllmModel:
         tokens = self._tokenizer(text, add_special_tokens=False)["input_ids"]
         most = longest_answer(prompt.max_answer_chars, self._settings.max_tokens)
         return Rendered(tokens=tokens, constraint=output_tag(prompt.functions, max_chars=most))
+
+    def _offered(self, functions: Sequence[FunctionSpec]) -> tuple[FunctionSpec, ...]:
+        """Those that a model can be held to. The others are not called: what they would be called with is anybody's
+        guess."""
+        offered = []
+        for function in functions:
+            try:
+                output_tag((function,), max_chars=1)
+            except SettingsError as error:
+                log.error("a function can not be offered", reason=str(error))
+            else:
+                offered.append(function)
+        return tuple(offered)
 
     async def stream(self, rendered: Rendered) -> AsyncGenerator[Piece, None]:
         logprob = 0.0
@@ -151,6 +154,8 @@ class VllmModel:
         # One output alone, then some at once: some kernels are compiled once for each of the two.
         await self._try_out(_WARM_UP_TOKENS)
         await asyncio.gather(*(self._try_out(_WARM_UP_TOKENS) for _ in range(_WARM_UP_OUTPUTS)))
+        # Compiling has processes of its own.
+        await asyncio.to_thread(self._record.note)
 
     async def canary(self) -> None:
         await self._try_out(1)
@@ -186,10 +191,9 @@ class VllmModel:
 
     def _end(self) -> None:
         # Killed first: a process that hangs would be asked politely for ever.
-        processes.kill(self.held.processes)
-        self._engine.shutdown(0.0)
-        if processes.end(self.held):
-            self._file.unlink(missing_ok=True)
+        processes.kill(self._record.processes)
+        _shut_down(self._engine)
+        self._record.end()
 
     async def _generate(self, tokens: Any, parameters: Any) -> AsyncGenerator[Any, None]:
         """vLLM's own stream, with our errors. Closing it aborts the request in the engine."""
@@ -219,6 +223,16 @@ class VllmModel:
 
     def _count_tokens(self, text: str) -> int:
         return len(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def _shut_down(engine: Any) -> None:
+    engine.shutdown(0.0)
+    # At the interpreter's end its __del__ would do it once more, among modules that are gone.
+    engine.shutdown = _already_shut_down
+
+
+def _already_shut_down(timeout: float | None = None) -> None:
+    """Instead of an engine's own `shutdown`."""
 
 
 def _finish(reason: str | None) -> Finish | None:

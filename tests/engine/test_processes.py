@@ -84,7 +84,7 @@ def test_what_was_remembered_is_ended_at_the_next_start(start: Start, tmp_path: 
         for process in family:
             os.kill(process.pid, signal.SIGSTOP)
     file = tmp_path / "data" / "engine-processes.json"
-    processes.remember(file, processes.holding(family))
+    processes.remember(file, Holding(processes=family))
     assert processes.end_remembered(file) == 2
     assert processes.alive(family) == frozenset()
     assert child.wait(10) == -signal.SIGKILL
@@ -149,21 +149,36 @@ def test_a_crash_while_it_is_written_leaves_what_was_there(tmp_path: Path, monke
     assert file.read_bytes() == before
 
 
-def test_shared_memory_of_a_killed_process_is_given_back(start: Start, shared: SharedMemory, tmp_path: Path) -> None:
-    attach = (
+def attached(memory: SharedMemory) -> str:
+    """A program that uses it."""
+    return (
         "from multiprocessing.shared_memory import SharedMemory; import time; "
-        f"memory = SharedMemory({shared.name!r}); print('here', flush=True); time.sleep(300)"
+        f"memory = SharedMemory({memory.name!r}); print('here', flush=True); time.sleep(300)"
     )
-    before = ours()
-    start(attach)
-    held = processes.holding(ours() - before)
-    path = Path("/dev/shm", shared.name)
-    assert path in held.memory
-    file = tmp_path / "engine-processes.json"
-    processes.remember(file, held)
-    assert path.exists()
+
+
+def test_shared_memory_of_a_killed_process_is_given_back(start: Start, shared: SharedMemory, tmp_path: Path) -> None:
+    file, path = tmp_path / "engine-processes.json", Path("/dev/shm", shared.name)
+    record = processes.Record(file)
+    child = start(attached(shared))
+    record.note()
+    assert path.exists() and str(path) in file.read_text()
     assert processes.end_remembered(file) >= 1
     assert not path.exists()
+    assert child.wait(10) == -signal.SIGKILL
+
+
+def test_what_is_started_while_it_runs_is_on_record_too(start: Start, shared: SharedMemory, tmp_path: Path) -> None:
+    file = tmp_path / "engine-processes.json"
+    earlier = start(SLEEPER)
+    record = processes.Record(file)
+    first = start(SLEEPER)
+    record.note()
+    second = start(attached(shared))
+    record.end()
+    assert (first.wait(10), second.wait(10)) == (-signal.SIGKILL, -signal.SIGKILL)
+    assert earlier.poll() is None
+    assert not file.exists() and not Path("/dev/shm", shared.name).exists()
 
 
 def test_a_file_that_is_no_shared_memory_is_never_removed(tmp_path: Path) -> None:

@@ -60,11 +60,14 @@ class EngineBot:
 
     async def end(self) -> None:
         """Kills all that is left of it, engines too."""
-        left = await self.engine_processes()
-        if self._started is not None:
-            left |= await asyncio.to_thread(processes.descendants, self._started.pid)
+        if self._started is None:
+            return
+        left = await asyncio.to_thread(processes.descendants, self._started.pid)
+        try:
+            left |= await self.engine_processes()
+        finally:
             await self._started.end()
-        await asyncio.to_thread(processes.kill, left)
+            await asyncio.to_thread(processes.kill, left)
 
     # -- Seen from outside --
 
@@ -105,13 +108,18 @@ class EngineBot:
 
     # -- Its processes --
 
-    async def engine_processes(self) -> frozenset[Process]:
-        """Those that its engine runs in, as it has written them down."""
+    def written_down(self) -> dict[str, Any]:
+        """What the bot has written down of its engine; {} where it says that there is none."""
         try:
-            stored = json.loads((self.bot.folder / "data" / PROCESSES_FILE).read_text(encoding="utf-8"))
+            stored: dict[str, Any] = json.loads((self.bot.folder / "data" / PROCESSES_FILE).read_text(encoding="utf-8"))
         except FileNotFoundError:
-            return frozenset()
-        return await asyncio.to_thread(processes.alive, [Process(*pair) for pair in stored["processes"]])
+            return {}
+        return stored
+
+    async def engine_processes(self) -> frozenset[Process]:
+        """Those that its engine runs in."""
+        found = [Process(*pair) for pair in self.written_down().get("processes", ())]
+        return await asyncio.to_thread(processes.alive, found)
 
     async def one(self, name: str) -> Process:
         """The engine's process of this name: "EngineCore" or "Worker"."""
