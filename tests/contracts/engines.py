@@ -11,9 +11,15 @@ from typing import Any, TypeAlias
 from bot.clock import SystemClock
 from bot.engine.extractive import ExtractiveEngine
 from bot.engine.fallback import FallbackEngine
+from bot.engine.model import Model
+from bot.engine.output import CALL_BEGINS, CALL_ENDS
+from bot.engine.vllm import Patience, VllmEngine
 from bot.errors import BadOutput, EngineUnavailable
 from bot.messages import Answered, Delta, FunctionCall, Prompt
+from bot.ports import Engine
+from bot.telemetry import Metrics
 from tests.contracts.engine_contract import Act, Calls, Dies, Echo, Hangs, Says, Stage
+from tests.engine.fake_model import FakeModel
 from tests.engine.fakes import ScriptedEngine, Step
 from tests.engine.openai_runs import engine_for
 from tests.fakes.openai_api import Answer, Call, FakeOpenAI, Said
@@ -111,6 +117,60 @@ class OverHttp(Stage):
                 return Said(answer, pause=0.002)
 
 
+class OverModel(Stage):
+    """The engine that keeps a vLLM alive, over a model in memory."""
+
+    can = _EVERYTHING
+
+    def __init__(self) -> None:
+        patience = Patience(first_token=0.5, next_token=0.3, idle=60.0, canary=1.0, hang=60.0, output=10.0)
+        self.engine: Engine = StartsLoaded(self._load, patience=patience, clock=SystemClock(), metrics=Metrics())
+        self._models: list[FakeModel] = []
+        self._act: Act = Echo()
+
+    def will(self, act: Act) -> None:
+        self._act = act
+
+    def running(self) -> int:
+        return sum(model.open_requests for model in self._models)
+
+    def asked(self) -> int:
+        return sum(len(model.asked) + model.canaries for model in self._models)
+
+    async def _load(self) -> Model:
+        model = FakeModel(
+            self._output,
+            token_seconds=0.002,
+            freezes_after=6 if isinstance(self._act, Hangs) else 0,
+            dies_after=6 if isinstance(self._act, Dies) else 0,
+        )
+        self._models.append(model)
+        return model
+
+    def _output(self, question: str) -> str:
+        return output_of(self._act, question)
+
+
+class StartsLoaded(VllmEngine):
+    """Has loaded its model when it has started."""
+
+    async def start(self) -> None:
+        await super().start()
+        await self.wait_loaded()
+
+
+def output_of(act: Act, question: str) -> str:
+    """What a model says in Qwen's own form."""
+    match act:
+        case Calls(name=name, arguments=arguments):
+            call = json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False)
+            return f"{CALL_BEGINS}\n{call}\n{CALL_ENDS}"
+        case Says(text=text):
+            return text
+        case _:
+            return json.dumps({"response": question, "confidence": 0.9}, ensure_ascii=False)
+
+
 class WithFallback(Stage):
     """Any of them as the first of two engines."""
 
@@ -153,6 +213,11 @@ async def over_http() -> AsyncIterator[Stage]:
         assert server.malformed == []
 
 
+@asynccontextmanager
+async def over_model() -> AsyncIterator[Stage]:
+    yield OverModel()
+
+
 def with_fallback(first: StageFactory) -> StageFactory:
     @asynccontextmanager
     async def both() -> AsyncIterator[Stage]:
@@ -166,7 +231,9 @@ ENGINES: dict[str, StageFactory] = {
     "scripted": scripted,
     "extractive": extractive,
     "openai": over_http,
+    "vllm over a model in memory": over_model,
     "scripted with fallback": with_fallback(scripted),
     "extractive with fallback": with_fallback(extractive),
     "openai with fallback": with_fallback(over_http),
+    "vllm over a model in memory, with fallback": with_fallback(over_model),
 }

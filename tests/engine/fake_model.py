@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 
 from bot.engine.model import Finish, Load, Model, Piece, Rendered
 from bot.errors import EngineError, EngineUnavailable
@@ -17,24 +17,28 @@ LOGPROB = -0.5
 
 
 class FakeModel:
-    """Says `output` in pieces of three characters, each a token, each `token_seconds` after the other.
+    """Says `output`, or what it makes of the question, in pieces of three characters: tokens, `token_seconds` apart.
 
     Every `Rendered` carries the prompt's question where a real one has the constraint.
     """
 
     def __init__(
         self,
-        output: str = ANSWER,
+        output: str | Callable[[str], str] = ANSWER,
         *,
         token_seconds: float = 0.1,
         finish: Finish | None = Finish.STOP,
         dies_of: str = "",
+        freezes_after: int = 0,
+        dies_after: int = 0,
         refuses: EngineError | None = None,
     ) -> None:
         self.output = output
         self.token_seconds = token_seconds
         self.finish = finish
         self.dies_of = dies_of
+        self.freezes_after, self.dies_after = freezes_after, dies_after
+        """Tokens of an output; 0 for never."""
         self.refuses = refuses
         self.asked: list[str] = []
         """The questions, in the order they came."""
@@ -74,7 +78,8 @@ class FakeModel:
 
     async def stream(self, rendered: Rendered) -> AsyncGenerator[Piece, None]:
         self.asked.append(rendered.constraint)
-        pieces = [self.output[at : at + 3] for at in range(0, len(self.output), 3)]
+        output = self.output if isinstance(self.output, str) else self.output(rendered.constraint)
+        pieces = [output[at : at + 3] for at in range(0, len(output), 3)]
         self.open_requests += 1
         try:
             if self.refuses is not None:
@@ -84,6 +89,10 @@ class FakeModel:
                 if self.dies_of and self.dies_of in rendered.constraint:
                     self.die()
                     raise EngineUnavailable("the engine has died")
+                if number == self.freezes_after:
+                    self.freeze()
+                if number == self.dies_after:
+                    self.die()
                 self._done += 1
                 finish = self.finish if number == len(pieces) else None
                 yield Piece(text=text, tokens=1, logprob=LOGPROB, finish=finish)
