@@ -62,7 +62,8 @@ def fitted(
 
     `rows` is (samples, len(names)), `outcomes` (samples,) of 0 and 1.
     """
-    mean, scale = rows.mean(axis=0), rows.std(axis=0) + 1e-9
+    # A feature that never varies has no weight, and must not blow up where it does vary.
+    mean, scale = rows.mean(axis=0), np.maximum(rows.std(axis=0), 1e-3)
     design = np.c_[(rows - mean) / scale, np.ones(len(rows))]
     weights = np.zeros(design.shape[1])
     ridge = penalty * np.eye(len(weights))

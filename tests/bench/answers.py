@@ -49,7 +49,7 @@ class Candidate:
     def model(cls, folder: Path, python: Path) -> Candidate:
         """The weights in a folder, in vLLM."""
         settings = {**environment_of(folder), "KEFU_MODEL__FALLBACK": ""}
-        return cls(name=folder.resolve().name, python=str(python), settings=settings)
+        return cls(name=folder.absolute().name, python=str(python), settings=settings)
 
 
 def measure(candidate: Candidate, split: str, work: Path, *, options: Sequence[str] = ()) -> Report:

@@ -4,8 +4,8 @@
     python -m tests.bench.confidence --recorded FILE                   fits on what was recorded before
 
 Each question goes the way it goes in a turn: search, weighing, prompt, one constrained generation. An answer is right
-if the question has one, it is drawn from a document that holds it, and it has the words that it must. Fitted on the split
-"tune"; the split "held" is only measured.
+if the question has one, it is drawn from a document that holds it, and it has the words that it must. Fitted on the
+split "tune"; the split "held" is only measured.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ from tests.dialogue.samples import DATA, EMBEDDER, opened
 
 QUESTIONS = DATA / "answers.jsonl"
 AT_ONCE = 8
+SPLITS = ("tune", "held")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,10 +62,10 @@ class Sample:
     right: bool
 
 
-async def ask(folder: Path) -> list[Sample]:
+async def ask(folder: Path, splits: Sequence[str]) -> list[Sample]:
     """What one model answers to all questions; outputs without an answer give no sample."""
-    asked = [item async for item in _prompts()]
-    async with _engine(folder) as engine:
+    asked = [(question, prompt) async for question, prompt in _prompts() if question.split in splits]
+    async with opened_engine(folder) as engine:
         gate = asyncio.Semaphore(AT_ONCE)
 
         async def one(question: LabelledQuestion, prompt: Prompt) -> Sample | None:
@@ -73,14 +74,14 @@ async def ask(folder: Path) -> list[Sample]:
                     said = await read_generation(engine.generate(prompt), _ignore, max_chars=prompt.max_answer_chars)
                 except BadOutput:
                     return None
-            return _sample(folder.resolve().name, question, prompt, said) if isinstance(said, Answered) else None
+            return _sample(folder.absolute().name, question, prompt, said) if isinstance(said, Answered) else None
 
         found = await asyncio.gather(*(one(question, prompt) for question, prompt in asked))
     return [sample for sample in found if sample is not None]
 
 
 async def _prompts() -> AsyncIterator[tuple[LabelledQuestion, Prompt]]:
-    settings, functions = DialogueSettings(), _functions()
+    settings, functions = DialogueSettings(), shipped_functions()
     async with opened() as knowledge:
         understanding = await Understanding.load(knowledge, SHIPPED, embedder=EMBEDDER)
         for question in read_questions(QUESTIONS):
@@ -99,14 +100,19 @@ async def _prompts() -> AsyncIterator[tuple[LabelledQuestion, Prompt]]:
             yield question, prompt
 
 
-def _functions() -> Functions:
+def shipped_functions() -> Functions:
+    """Those of a house without functions of its own."""
     clock = StandingClock()
     ticketing = Ticketing(tickets=TicketsInMemory(), phrases=Phrases(), settings=DialogueSettings(), clock=clock)
     return Functions(ticket_functions(ticketing), log=CallsInMemory(), clock=clock)
 
 
 @asynccontextmanager
-async def _engine(folder: Path) -> AsyncIterator[VllmEngine]:
+async def opened_engine(folder: Path) -> AsyncIterator[VllmEngine]:
+    """The weights of a folder, loaded.
+
+    :raises SystemExit: they can not be; says why.
+    """
     settings = settings_of(folder)
     with tempfile.TemporaryDirectory() as data:
         engine = VllmEngine(
@@ -160,7 +166,7 @@ def fit(samples: Sequence[Sample]) -> dict[str, Any]:
     return {
         **regression.as_json(),
         "fitted_on": f"{QUESTIONS.name}, split tune, answered by {models}",
-        **{split: measure([one for one in samples if one.split == split], regression) for split in ("tune", "held")},
+        **{split: measure([one for one in samples if one.split == split], regression) for split in SPLITS},
     }
 
 
@@ -175,7 +181,7 @@ def measure(samples: Sequence[Sample], regression: Regression) -> dict[str, Any]
         "sent": _share(sent),
         "right_of_sent": _share(right[sent]),
         "right_of_held_back": _share(right[~sent]),
-        "ece": round(calibration_error(sure, right), 3),
+        "ece": round(calibration_error(sure, right), 3) if samples else None,
     }
 
 
@@ -193,11 +199,12 @@ def main() -> None:
     parser.add_argument("--models", type=Path, nargs="*", default=[], metavar="DIR")
     parser.add_argument("--recorded", type=Path, nargs="*", default=[], metavar="FILE")
     parser.add_argument("--record", type=Path, metavar="FILE")
+    parser.add_argument("--split", choices=SPLITS, action="append", dest="splits")
     parser.add_argument("--out", type=Path, default=COEFFICIENTS)
     arguments = parser.parse_args()
     samples = [sample for file in arguments.recorded for sample in _read(file)]
     for folder in arguments.models:
-        samples += asyncio.run(ask(folder))
+        samples += asyncio.run(ask(folder, arguments.splits or SPLITS))
     if not samples:
         parser.error("name models to ask, or what was recorded of them")
     if arguments.record:
@@ -205,7 +212,7 @@ def main() -> None:
         arguments.record.write_text("\n".join(lines) + "\n", encoding="utf-8")
     content = fit(samples)
     arguments.out.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    print(json.dumps({split: content[split] for split in ("tune", "held")}, indent=1))
+    print(json.dumps({split: content[split] for split in SPLITS}, indent=1))
 
 
 if __name__ == "__main__":

@@ -256,6 +256,7 @@ def _known(address: str, passages: Iterable[Passage]) -> bool:
 
 
 def _template_tags(prompt: Prompt) -> list[str]:
-    """Tags that would end a message of the chat that a model is sent."""
+    """Tags that would end a message of the chat that a model is sent, in what people and documents wrote. The house's
+    own rules show what a call looks like."""
     chat = chat_of(prompt, room=100_000, history_tokens=2_000, count=len)
-    return [tag for message in chat.messages for tag in re.findall(r"<\|.*?\|>|</?tool_call>", message["content"])]
+    return [tag for message in chat.messages[1:] for tag in re.findall(r"<\|.*?\|>|</?tool_call>", message["content"])]

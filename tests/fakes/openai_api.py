@@ -333,7 +333,7 @@ _FIELDS: dict[str, Callable[[Any], bool]] = {
 }
 
 _FIELDS_OF_VLLM: dict[str, Callable[[Any], bool]] = {
-    "structured_outputs": lambda value: set(value) == {"grammar"} and value["grammar"].startswith("root ::= "),
+    "structured_outputs": lambda value: json.loads(value["structural_tag"])["type"] == "structural_tag",
 }
 
 
