@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -20,6 +22,9 @@ from bot.errors import BadOutput
 from bot.messages import Answered, CustomerSaid
 from tests.engine_real import functions
 from tests.engine_real.engines import CONTEXT, Real, passage, prompt, settings
+from tests.faults.bot import KEFU
+from tests.faults.processes import Process as Started
+from tests.faults.processes import clean_environment
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(400)]
 
@@ -93,7 +98,7 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
         {"engine_args": {"no_such_thing": 1}},
         r"model\.engine_args: .*no_such_thing",
     ),
-    "a value that vLLM does not take": ({"engine_args": {"kv_cache_dtype": "fp3"}}, "fp3"),
+    "a value that vLLM does not take": ({"engine_args": {"kv_cache_dtype": "fp3"}}, "cache_dtype"),
     "no room for a prompt": (
         {"max_model_len": 600, "max_tokens": 512},
         r"max_tokens = 512 leaves less than 512 of 600",
@@ -112,9 +117,44 @@ async def test_what_can_not_be_loaded_is_one_line_and_leaves_nothing(
     if "damaged" in request.node.name:
         weights = folder / "model.safetensors"
         weights.write_bytes(weights.read_bytes()[:1000])
-    before = processes.descendants(os.getpid())
+    before = await asyncio.to_thread(processes.descendants, os.getpid())
     with pytest.raises(LoadFailed, match=said) as failed:
         await vllm_model.load(settings(folder, **more), tmp_path / "data")
     assert "\n" not in str(failed.value) and len(str(failed.value)) < 500
-    assert processes.alive(processes.descendants(os.getpid()) - before) == frozenset()
+    left = await asyncio.to_thread(processes.descendants, os.getpid()) - before
+    assert await asyncio.to_thread(processes.alive, left) == frozenset()
     assert not (tmp_path / "data" / PROCESSES_FILE).exists()
+
+
+async def kefu(folder: Path, *arguments: str, **model: object) -> tuple[int, str]:
+    """Status and output of a command, with these settings of the section `model`."""
+    variables = {f"KEFU_MODEL__{name.upper()}": str(value) for name, value in model.items()}
+    environment = clean_environment(KEFU_MODEL__BACKEND="vllm", KEFU_HTTP__PORT="0", **variables)
+    process = Started([*KEFU, *arguments], log=folder / "kefu.log", folder=folder, environment=environment)
+    await process.start()
+    try:
+        return await process.wait(90), process.words()
+    finally:
+        await process.end()
+
+
+async def test_the_doctor_looks_at_model_and_machine_without_loading(tiny_model: Path, tmp_path: Path) -> None:
+    _, words = await kefu(tmp_path, "doctor", "--json", name=tiny_model)
+    report = json.loads(words[words.index('{"ok"') :].splitlines()[0])
+    [engine] = [check for check in report["checks"] if check["name"] == "engine"]
+    assert engine["ok"], engine
+    assert f"{tiny_model} is there to be loaded" in engine["detail"]
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [({"name": "/no/such/model"}, "there is nothing at /no/such/model"), ({"max_model_len": 99_999}, "99999")],
+    ids=["no model", "a context that it does not have"],
+)
+async def test_what_is_known_at_once_ends_the_start(
+    tiny_model: Path, tmp_path: Path, model: dict[str, object], said: str
+) -> None:
+    status, words = await kefu(tmp_path, "run", **{"name": tiny_model, **model})
+    assert status == 2
+    assert words.splitlines()[-1].startswith("kefu: model.") and said in words.splitlines()[-1]
+    assert "Traceback" not in words
