@@ -216,8 +216,10 @@ class VllmModel:
                 async for output in outputs:
                     yield output
             ended = True
-        except (EngineDeadError, EngineGenerateError):
+        except EngineDeadError:
             raise EngineUnavailable("the engine has died") from None
+        except EngineGenerateError as error:
+            raise EngineUnavailable(f"the engine failed this output: {type(error.__cause__).__name__}") from None
         except GracefulHTTPError:
             raise EngineUnavailable("the engine takes no more requests") from None
         except VLLMClientError as error:
