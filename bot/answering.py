@@ -23,7 +23,7 @@ from bot.engine.extractive import ExtractiveEngine
 from bot.engine.fallback import REST_SECONDS, FallbackEngine
 from bot.engine.openai import OpenAIEngine
 from bot.engine.vllm import Patience, VllmEngine
-from bot.engine.vllm_settings import FROM_MODEL_SECTION, VllmSettings, missing_weights
+from bot.engine.vllm_settings import FROM_MODEL_SECTION, VllmSettings, problem_of
 from bot.errors import OperatorError
 from bot.messages import Turn, TurnResult
 from bot.ports import Clock, Engine, SnapshotSink
@@ -176,21 +176,30 @@ def _openai(settings: Settings, *, metrics: Metrics, clock: Clock) -> Engine:
 
 
 def _vllm(settings: Settings, *, data: Path, metrics: Metrics, clock: Clock) -> Engine:
+    wanted = vllm_settings(settings)
+    return VllmEngine(
+        lambda: vllm_model.load(wanted, data),
+        patience=Patience.within(settings.model.timeout_seconds),
+        clock=clock,
+        metrics=metrics,
+    )
+
+
+def vllm_settings(settings: Settings) -> VllmSettings:
+    """What `model.backend = "vllm"` is to load.
+
+    :raises OperatorError: it can not be loaded here before somebody has changed something.
+    """
     model = settings.model
     if importlib.util.find_spec("vllm") is None:
         raise OperatorError('model.backend is "vllm", and vllm is not installed: pip install "kefu[vllm]"')
-    if (problem := missing_weights(model.name)) is not None:
-        raise OperatorError(problem)
     wanted = VllmSettings(
         **{name: getattr(model, name) for name in FROM_MODEL_SECTION},
         history_tokens=settings.dialogue.history_tokens,
     )
-    return VllmEngine(
-        lambda: vllm_model.load(wanted, data),
-        patience=Patience.within(model.timeout_seconds),
-        clock=clock,
-        metrics=metrics,
-    )
+    if (problem := problem_of(wanted)) is not None:
+        raise OperatorError(problem)
+    return wanted
 
 
 def dialogue_settings(settings: Settings) -> DialogueSettings:

@@ -162,17 +162,16 @@ async def _engine(settings: Settings) -> str:
     if settings.model.backend == "extractive":
         # Nothing to load or to reach: it words its answers in the knowledge's own sentences.
         return "extractive, without a model"
-    from bot.answering import make_engine
-    from bot.app import data_folder
+    from bot.answering import vllm_settings
     from bot.clock import SystemClock
-    from bot.engine import openai_checking
-    from bot.telemetry import Metrics
+    from bot.engine import openai_checking, vllm_model
 
     if settings.model.backend == "openai":
         return await openai_checking.check(settings.model, SystemClock())
-    # Made and not started: loading takes minutes and the whole card. It says what is missing.
-    await asyncio.to_thread(make_engine, settings, data=data_folder(settings), metrics=Metrics(), clock=SystemClock())
-    return f"{settings.model.backend}, {settings.model.name} is there to be loaded"
+    # Looked at and not loaded: that takes minutes and the whole card.
+    wanted = await asyncio.to_thread(vllm_settings, settings)
+    card = await asyncio.to_thread(vllm_model.check_card, wanted)
+    return f"vllm, {wanted.name} is there to be loaded; {card}"
 
 
 def _functions(settings: Settings) -> str:

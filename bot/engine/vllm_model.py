@@ -22,7 +22,7 @@ from bot.engine import processes
 from bot.engine.chat import chat_of
 from bot.engine.grammar import longest_answer, output_tag
 from bot.engine.model import Finish, Load, LoadFailed, Piece, Rendered
-from bot.engine.vllm_settings import VllmSettings
+from bot.engine.vllm_settings import VllmSettings, no_room
 from bot.errors import BadOutput, EngineUnavailable, SettingsError
 from bot.messages import FunctionSpec, Prompt
 from bot.telemetry import get_logger
@@ -30,8 +30,6 @@ from bot.telemetry import get_logger
 PROCESSES_FILE = "engine-processes.json"
 """In the data folder: what the engine has started, for the start after a crash."""
 
-_LEAST_ROOM = 512
-"""Tokens a prompt needs at the very least: rules, functions and a short question."""
 _CLOSE_SECONDS = 15.0
 _LET_GO_SECONDS = 2.0
 _WARM_UP_TOKENS = 16
@@ -324,35 +322,40 @@ def _built(settings: VllmSettings) -> tuple[Any, _Stats]:
         arguments = AsyncEngineArgs(**settings.arguments())
     except TypeError as error:
         raise LoadFailed(f"model.engine_args: {_one_line(error)}") from None
-    _check_memory(settings)
+    check_card(settings)
     engine = AsyncLLM.from_engine_args(arguments, stat_loggers=[Logger])
-    if engine.model_config.max_model_len - settings.max_tokens < _LEAST_ROOM:
-        engine.shutdown(0.0)
-        raise LoadFailed(
-            f"model.max_tokens = {settings.max_tokens} leaves less than {_LEAST_ROOM} of "
-            f"{engine.model_config.max_model_len} tokens for the prompt"
-        )
+    if problem := no_room(settings.max_tokens, engine.model_config.max_model_len):
+        _shut_down(engine)
+        raise LoadFailed(problem)
     return engine, stats
 
 
-def _check_memory(settings: VllmSettings) -> None:
-    """A card that can not even hold the weights is named before vLLM has tried for minutes.
+def check_card(settings: VllmSettings) -> str:
+    """A card that can not even hold the weights is named before vLLM has tried for minutes. Loads nothing.
 
+    :returns: what there is, e.g. "80.0 GiB of GPU memory".
     :raises LoadFailed: it is too small.
     """
-    from vllm.platforms import current_platform
-
+    try:
+        from vllm.platforms import current_platform
+    except ImportError as error:
+        raise LoadFailed(f"vllm can not be imported: {_one_line(error)}") from None
     folder = Path(settings.name)
-    if not current_platform.is_cuda() or not folder.is_dir():
-        return
+    if not current_platform.is_cuda():
+        return "no GPU: vLLM's CPU build"
+    total = current_platform.get_device_total_memory()
+    found = f"{total / 2**30:.1f} GiB of GPU memory"
+    if not folder.is_dir():
+        return found  # what a hub's model weighs is known when it has been fetched
     weights = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
     share = weights / settings.tensor_parallel_size
-    allowed = current_platform.get_device_total_memory() * settings.gpu_memory_utilization
+    allowed = total * settings.gpu_memory_utilization
     if share > allowed:
         raise LoadFailed(
             f"the card is too small: the weights take {share / 2**30:.1f} GiB of it, and it may use "
             f"{allowed / 2**30:.1f} GiB; see docs/operating.md for what fits which card"
         )
+    return found
 
 
 def _one_line(error: BaseException) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,6 +56,38 @@ class VllmSettings:
 
 FROM_MODEL_SECTION = tuple(field.name for field in dataclasses.fields(VllmSettings) if field.name != "history_tokens")
 """What the section `model` has under the same name."""
+
+
+LEAST_ROOM = 512
+"""Tokens a prompt needs at the very least: rules, functions and a short question."""
+
+
+def problem_of(settings: VllmSettings) -> str | None:
+    """What can be known to be wrong before anything is loaded, for the operator; None if nothing is."""
+    if (missing := missing_weights(settings.name)) is not None:
+        return missing
+    own = _own_context(Path(settings.name))
+    if own and settings.max_model_len > own:
+        return f"model.max_model_len = {settings.max_model_len}, and {settings.name} reads {own} tokens at the most"
+    context = settings.max_model_len or own
+    return no_room(settings.max_tokens, context) if context else None
+
+
+def no_room(max_tokens: int, context: int) -> str | None:
+    """What is wrong with an output so long in a context so long."""
+    if context - max_tokens >= LEAST_ROOM:
+        return None
+    return f"model.max_tokens = {max_tokens} leaves less than {LEAST_ROOM} of {context} tokens for the prompt"
+
+
+def _own_context(folder: Path) -> int:
+    """How many tokens the model in this folder reads; 0 where that can not be told from its configuration alone."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        stretched = config.get("rope_scaling")
+        return 0 if stretched else int(config.get("max_position_embeddings", 0))
+    except (OSError, ValueError, TypeError, AttributeError):
+        return 0  # a name on a hub, or nothing that is known here; vLLM will say what is wrong
 
 
 def missing_weights(name: str) -> str | None:

@@ -9,7 +9,6 @@ import signal
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -25,9 +24,9 @@ from bot.telemetry import Metrics
 from tests.contracts.engine_contract import Act, Calls, Echo, EngineContract, Hangs, Says, Stage
 from tests.contracts.engines import StartsLoaded, WithFallback, output_of
 from tests.engine_real.bots import send
-from tests.engine_real.engines import Real, running, settings
+from tests.engine_real.engines import Real
 
-pytestmark = [pytest.mark.engine, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.engine, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(400)]
 
 PATIENCE = Patience(first_token=20.0, next_token=2.0, idle=60.0, canary=10.0, hang=60.0, output=30.0)
 HANGS_AFTER = 4
@@ -115,21 +114,15 @@ class OnVllm(Stage):
         return Lent(self._model, self._act)
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def real(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Real]:
-    async with running(settings(tiny_model), tmp_path_factory.mktemp("data")) as opened:
-        yield opened
-
-
 class TestVllm(EngineContract):
-    @pytest_asyncio.fixture(autouse=True, loop_scope="module")
+    @pytest_asyncio.fixture(autouse=True, loop_scope="session")
     async def _nothing_is_left(self, stage: Stage) -> AsyncIterator[None]:
         # As in the suite, but on the loop that the engine lives on.
         yield
         await stage.engine.close()
         await stage.at_rest()
 
-    @pytest_asyncio.fixture(loop_scope="module", params=[False, True], ids=["alone", "with fallback"])
+    @pytest_asyncio.fixture(loop_scope="session", params=[False, True], ids=["alone", "with fallback"])
     async def stage(self, real: Real, request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
         stage = OnVllm(real.model)
         try:
