@@ -33,6 +33,14 @@ HANGS_AFTER = 4
 """Pieces of an output."""
 
 
+async def _next(pieces: AsyncGenerator[Piece, None]) -> Piece | None:
+    """What `anext(pieces, None)` gives; cancelling that one hangs on Python 3.11.2."""
+    try:
+        return await anext(pieces)
+    except StopAsyncIteration:
+        return None
+
+
 class Lent:
     """A loaded model for one test: "closing" it ends what runs, and the model stays loaded for the next."""
 
@@ -62,7 +70,7 @@ class Lent:
         try:
             async with aclosing(self._model.stream(rendered)) as pieces:
                 while True:
-                    coming = asyncio.ensure_future(anext(pieces, None))
+                    coming = asyncio.create_task(_next(pieces))
                     try:
                         await asyncio.wait([coming, closed], return_when=asyncio.FIRST_COMPLETED)
                     finally:
