@@ -41,7 +41,7 @@ test: $(DEV_READY) ## run every test that needs no GPU and no server (make test 
 test-engine: $(ENGINE_READY) ## run the real vLLM on a small model; the first time installs its CPU build (2 GB)
 	@# A process each: an engine, its sockets and its loop leave nothing behind for the next. 5: nothing of a file is wanted.
 	@for file in tests/engine_real/test_*.py; do \
-		$(ENGINE_VENV)/bin/python -m pytest -m engine -s $$file $(ARGS) || [ $$? -eq 5 ]; \
+		$(ENGINE_VENV)/bin/python -m pytest -m engine $$file $(ARGS) || [ $$? -eq 5 ]; \
 	done
 
 .PHONY: lint
