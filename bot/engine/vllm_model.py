@@ -56,7 +56,7 @@ async def load(settings: VllmSettings, data: Path) -> VllmModel:
             await asyncio.wait([building], timeout=_NOTE_SECONDS)
             await asyncio.to_thread(record.note)
         engine, stats = building.result()
-    except BaseException:
+    except BaseException:  # cancelled too: nothing that was started may stay behind
         await _abandon(building, record)
         raise
     return VllmModel(engine, stats, settings, record)
