@@ -17,7 +17,7 @@ tools are a 500 | `common_chat_params_init_generic` in common/chat.cpp; tools/se
 | DashScope (Model Studio) | "json_object" for most Qwen models, "json_schema" for some of qwen-plus; the prompt has \
 to hold the word JSON | help.aliyun.com/zh/model-studio/json-mode |
 
-A vLLM server gets the grammar that its engine gets in this process (`bot.engine.grammar`), with `tool_choice` "none":
+A vLLM server gets the structural tag that its engine gets in this process (`bot.engine.grammar`), with `tool_choice` "none":
 then it leaves the output as the model wrote it.
 
 For all others the schema allows both: an answer, or `{"name", "arguments"}` of a declared function. Where the schema
@@ -129,7 +129,7 @@ class Form:
         try:
             constraint = self._constraint(ask)
         except SettingsError:
-            # Arguments of a form that the grammar has no words for; a schema has.
+            # Arguments of a form that the tag has no words for; a schema has.
             return replace(self, constraint=Constraint.SCHEMA).body(ask)
         body: dict[str, Any] = {
             "model": ask.model,

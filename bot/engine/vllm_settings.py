@@ -48,7 +48,7 @@ class VllmSettings:
             "disable_log_stats": True,
             "trust_remote_code": False,
             # Qwen's own lists <|endoftext|> as an end beside <|im_end|>: it would end an output in the middle of a
-            # string, where the grammar takes it for text. The tokenizer's end is the only one.
+            # string, where the tag takes it for text. The tokenizer's end is the only one.
             "generation_config": "vllm",
             **self.engine_args,
         }
