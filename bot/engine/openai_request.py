@@ -17,8 +17,8 @@ tools are a 500 | `common_chat_params_init_generic` in common/chat.cpp; tools/se
 | DashScope (Model Studio) | "json_object" for most Qwen models, "json_schema" for some of qwen-plus; the prompt has \
 to hold the word JSON | help.aliyun.com/zh/model-studio/json-mode |
 
-A vLLM server gets the structural tag that its engine gets in this process (`bot.engine.grammar`), with `tool_choice` "none":
-then it leaves the output as the model wrote it.
+A vLLM server gets the structural tag that its engine gets in this process (`bot.engine.grammar`), with `tool_choice`
+"none": then it leaves the output as the model wrote it.
 
 For all others the schema allows both: an answer, or `{"name", "arguments"}` of a declared function. Where the schema
 binds everything, the model still can call, and `bot.engine.output` reads it; where it binds the text only, the call
