@@ -80,8 +80,8 @@ class App:
         self._metrics = metrics
         self._database = database
         self.store = Store(database, clock)
-        self.channels = self._build(channels)
         self.desk = Desk(database, prefix=settings.tickets.prefix, clock=clock, wake_outbox=self._wake_outbox)
+        self.channels = self._build(channels)
         phrases = Phrases(refusal=settings.dialogue.refusal)
         says = dialogue_settings(settings)
         redactor = Redactor(enabled=settings.privacy.redact)
@@ -139,6 +139,8 @@ class App:
             clock=self._clock,
             metrics=self._metrics,
             records=self.store,
+            tickets=self.desk,
+            database_url=self._settings.database.url,
             public_url=self._settings.http.public_url,
             max_message_chars=self._settings.limits.max_message_chars,
             max_body_bytes=self._settings.limits.max_body_bytes,

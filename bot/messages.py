@@ -369,11 +369,18 @@ class AddToTicket:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CloseTicket:
+    """Effect of a turn: the requester says that it is solved."""
+
+    number: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ForgetHistory:
     """Effect of a turn: what was said so far is not used again in this conversation."""
 
 
-Effect: TypeAlias = OpenTicket | AddToTicket | ForgetHistory
+Effect: TypeAlias = OpenTicket | AddToTicket | CloseTicket | ForgetHistory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

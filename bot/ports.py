@@ -187,7 +187,7 @@ class Channel(Protocol):
 
     @property
     def account(self) -> str:
-        """As in ConversationRef.account."""
+        """As in ConversationRef.account; "" also where one channel serves several accounts (`channel_for`)."""
 
     async def run(self, intake: Intake) -> None:
         """Receives until cancelled; recovers from outages by itself. Channels that are fed through the HTTP server
@@ -253,6 +253,12 @@ class Channel(Protocol):
         """Closes connections. Called after `run` was cancelled."""
 
 
+def channel_for(channels: Mapping[tuple[str, str], Channel], platform: str, account: str) -> Channel | None:
+    """The channel of an account, of all by (platform, account). One without an account serves every account of its
+    platform that has none of its own (a Slack app in several workspaces)."""
+    return channels.get((platform, account)) or channels.get((platform, ""))
+
+
 class Unpaced:
     """The slots of a channel whose platform sets no rate."""
 
@@ -279,6 +285,9 @@ class Records(Protocol):
     async def history(self, conversation: ConversationRef, *, limit: int) -> tuple[HistoryEntry, ...]:
         """The last `limit` entries of a direct conversation, oldest first, nothing before a reset."""
 
+    async def known(self, conversation: ConversationRef) -> bool:
+        """Whether anything was ever said there, to us or by us."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
@@ -287,6 +296,9 @@ class Surroundings:
     clock: Clock
     metrics: Metrics
     records: Records
+    tickets: Tickets
+    database_url: str
+    """As SQLAlchemy's asynchronous engines take it; for a library that keeps tables of its own in our database."""
     public_url: str
     """Where the product's HTTP server is reached from outside; "" when nobody said."""
     max_message_chars: int

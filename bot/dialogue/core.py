@@ -23,6 +23,7 @@ from bot.dialogue.understanding import WISHES, Reading, Understanding
 from bot.errors import FunctionFailed, KnowledgeUnavailable, TurnError
 from bot.messages import (
     AddToTicket,
+    CloseTicket,
     CustomerSaid,
     DialogueState,
     Effect,
@@ -35,6 +36,9 @@ from bot.messages import (
 )
 from bot.ports import Clock, Engine, Knowledge, SnapshotSink
 from bot.telemetry import get_logger
+
+SOLVED = "solved"
+"""The button of a ticket's card that closes it; its value is the number."""
 
 log = get_logger(__name__)
 
@@ -97,6 +101,8 @@ class Dialogue:
         heard = moment.heard
         if heard.reset:
             return await self._start_over(moment)
+        if heard.action is not None and heard.action[0] == SOLVED:
+            return await self._solved(moment, heard.action[1])
         if moment.state.held_by:
             return self._stay_silent(moment)
         if heard.action is not None:
@@ -169,6 +175,17 @@ class Dialogue:
             issue = moment.heard.text or self._last_question(moment)
             return self._ticket(moment, issue) if issue else self._chat(moment, Phrase.TICKET_NEEDS_WORDS)
         return self._chat(moment, Phrase.HELP)
+
+    async def _solved(self, moment: Moment, number: str) -> TurnResult:
+        """The person closes their own ticket; if its agent had the conversation, the bot has it back."""
+        closed = await self._ticketing.closed(number, requester=moment.turn.sender.id, language=moment.language)
+        result = self._calls.became(moment, TICKET_STATUS, closed)
+        if closed.ticket is None:
+            return result
+        state = result.state
+        if state.held_by == closed.ticket.number:
+            state = replace(state, held_by="", held_noted=False)
+        return replace(result, state=state, effects=(*result.effects, CloseTicket(number=closed.ticket.number)))
 
     # -- Words --
 

@@ -181,6 +181,10 @@ class Phrase(enum.Enum):
         "and a colleague will answer you.",
     )
 
+    TICKET_SOLVED = (
+        "太好了，工单 {number} 已为您关闭。以后有问题随时找我。",
+        "Good to hear. I've closed {number}; I'm here if anything else comes up.",
+    )
     TICKET_UNKNOWN = (
         "没有查到您名下的工单 {number}，请核对一下编号。",
         "I can't find {number} among your tickets. Please check the number.",

@@ -6,7 +6,7 @@ effects.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from bot.dialogue.details import contact_in, order_in, subject_of, urgency_in
@@ -117,6 +117,14 @@ class Ticketing:
                 else self._phrases.say(Phrase.TICKET_UNKNOWN, language, number=excerpt(number, 40))
             )
         return Result(text="\n".join(lines), ticket=shown)
+
+    async def closed(self, number: str, *, requester: str, language: Language) -> Result:
+        """What the owner of a ticket is told who calls it solved; the ticket as it will be, None for anybody else."""
+        ticket = await self._tickets.find(number, requester=requester)
+        if ticket is None:
+            return Result(text=self._phrases.say(Phrase.TICKET_UNKNOWN, language, number=excerpt(number, 40)))
+        ticket = replace(ticket, state=TicketState.CLOSED)
+        return Result(text=self._phrases.say(Phrase.TICKET_SOLVED, language, number=ticket.number), ticket=ticket)
 
     async def own(self, *, requester: str, language: Language) -> Result:
         """How this person's newest tickets stand, for somebody who gives no number: those still open, else the last."""

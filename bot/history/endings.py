@@ -16,11 +16,12 @@ from bot.history.codec import reply_to_json, state_from_json, state_to_json
 from bot.history.inbound import BOT_RANK, CUSTOMER_RANK, FUNCTION_RANK, conversation_id, upsert
 from bot.history.statements import Statement, insert_into
 from bot.history.tables import deliveries, history, inbound, participants, turns
-from bot.history.tickets import add_to_ticket, insert_ticket
+from bot.history.tickets import add_to_ticket, close_ticket, insert_ticket
 from bot.history.turns import Begun
 from bot.messages import (
     AddToTicket,
     Author,
+    CloseTicket,
     ConversationRef,
     DialogueState,
     ForgetHistory,
@@ -145,6 +146,8 @@ def _apply(connection: Connection, begun: Begun, result: TurnResult, now: dateti
                 insert_ticket(connection, effect, begun.turn.id, begun.conversation_id)
             case AddToTicket():
                 add_to_ticket(connection, effect, begun.turn.sender.id, begun.turn.id, now)
+            case CloseTicket():
+                close_ticket(connection, effect, begun.turn.sender.id, now)
             case ForgetHistory():
                 pass  # `_keep_state` does it
 

@@ -56,6 +56,19 @@ class Store:
 
         return await self._database.read(work)
 
+    async def known(self, conversation: ConversationRef) -> bool:
+        """See `bot.ports.Records`."""
+        there = (
+            conversations.c.platform == conversation.platform,
+            conversations.c.account == conversation.account,
+            conversations.c.channel == conversation.channel,
+            conversations.c.thread == conversation.thread,
+        )
+        found = await self._database.read(
+            lambda connection: connection.execute(select(conversations.c.id).where(*there)).first()
+        )
+        return found is not None
+
     async def record_feedback(
         self, turn_id: str, rating: Literal["up", "down"], comment: str, sender_id: str | None
     ) -> None:

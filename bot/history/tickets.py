@@ -14,6 +14,7 @@ from bot.history.tables import conversations, deliveries, history, participants,
 from bot.messages import (
     AddToTicket,
     Author,
+    CloseTicket,
     ConversationRef,
     OpenTicket,
     Reply,
@@ -56,6 +57,13 @@ def add_to_ticket(connection: Connection, effect: AddToTicket, person: str, turn
     answered = update(tickets).where(tickets.c.number == effect.number, tickets.c.state == TicketState.ANSWERED.value)
     connection.execute(answered, {"state": TicketState.ASSIGNED.value})
     connection.execute(update(tickets).where(tickets.c.number == effect.number), {"updated_at": now})
+
+
+def close_ticket(connection: Connection, effect: CloseTicket, person: str, now: datetime) -> None:
+    """Closes the person's own ticket; anybody else's stays as it is."""
+    ticket = find(connection, effect.number)
+    if ticket is not None and ticket.requester == person:
+        change(connection, effect.number, {"state": TicketState.CLOSED.value}, person, now)
 
 
 def add_event(

@@ -244,8 +244,13 @@ def _entry(row: Any) -> HistoryEntry:
 
 
 def unfinished(connection: Connection, platform: str, account: str) -> list[tuple[int, bool]]:
-    """(conversation, whether its turn has been begun twice or more) of all that has to be taken up at a start."""
-    there = (conversations.c.platform == platform, conversations.c.account == account)
+    """(conversation, whether its turn has been begun twice or more) of all that has to be taken up at a start.
+
+    A channel without an account has those of every account (`bot.ports.channel_for`).
+    """
+    there = [conversations.c.platform == platform]
+    if account:
+        there.append(conversations.c.account == account)
     begun = (
         select(conversations.c.id, turns.c.attempts)
         .join(turns, turns.c.conversation_id == conversations.c.id)

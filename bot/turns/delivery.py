@@ -31,7 +31,7 @@ from bot.history.database import Database
 from bot.history.endings import Delivery, insert_notice
 from bot.history.moving import move
 from bot.messages import Author, ConversationRef, Reply
-from bot.ports import Channel, Clock, Part
+from bot.ports import Channel, Clock, Part, channel_for
 from bot.telemetry import Metrics, get_logger
 
 SEND_SECONDS = 60.0
@@ -145,7 +145,7 @@ class Outbox:
         due = [
             conversation
             for conversation, platform, account, state in rows
-            if (platform, account) in self._channels
+            if channel_for(self._channels, platform, account) is not None
             and conversation not in self._sending
             and (state == "waiting" or conversation in self._interrupted)
             and self._not_before.get(conversation, 0.0) <= now
@@ -197,9 +197,14 @@ class Outbox:
             return None
         return delivery if again else await self._begin(delivery)
 
+    def _channel(self, delivery: Delivery) -> Channel:
+        channel = channel_for(self._channels, delivery.conversation.platform, delivery.conversation.account)
+        assert channel is not None, "only deliveries of channels that are on are taken up"
+        return channel
+
     async def _has_slot(self, delivery: Delivery) -> bool:
         """Waits until the platform's rate lets a part leave. False: that takes long, and the delivery waits."""
-        channel = self._channels[delivery.conversation.platform, delivery.conversation.account]
+        channel = self._channel(delivery)
         try:
             await channel.wait_for_slot(delivery.conversation)
         except SendError as error:
@@ -214,7 +219,7 @@ class Outbox:
 
     async def _send_parts(self, delivery: Delivery) -> bool:
         """Sends the parts that have not arrived. False: the delivery waits, and what stands behind it too."""
-        channel = self._channels[delivery.conversation.platform, delivery.conversation.account]
+        channel = self._channel(delivery)
         try:
             parts = channel.render(delivery.reply)
         except Exception as error:  # a defect of the renderer must not block the conversation for ever
@@ -265,7 +270,7 @@ class Outbox:
 
     def _is_harmless(self, delivery: Delivery) -> bool:
         """Whether sending the next part again changes nothing for the reader."""
-        channel = self._channels[delivery.conversation.platform, delivery.conversation.account]
+        channel = self._channel(delivery)
         return channel.repeatable or (delivery.placeholder is not None and delivery.parts_sent == 0)
 
     async def _after_error(self, delivery: Delivery, error: SendError | TimeoutError) -> bool:

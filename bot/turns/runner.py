@@ -15,7 +15,7 @@ from bot.history.database import Database
 from bot.history.endings import Finished, finish
 from bot.history.turns import Begun, Limits, begin
 from bot.messages import ConversationRef, Reply, Turn, TurnResult
-from bot.ports import Channel, Clock, SnapshotSink
+from bot.ports import Channel, Clock, SnapshotSink, channel_for
 from bot.telemetry import Metrics, bind_turn, get_logger
 from bot.turns.delivery import Outbox
 from bot.turns.showing import Showing
@@ -153,7 +153,9 @@ class TurnRunner:
         return more
 
     def _channel(self, turn: Turn) -> Channel:
-        return self._channels[turn.conversation.platform, turn.conversation.account]
+        channel = channel_for(self._channels, turn.conversation.platform, turn.conversation.account)
+        assert channel is not None, "nothing came in there while it was off"
+        return channel
 
     async def _begin(self, conversation: int, *, again: bool) -> Begun | None:
         turn_id, now = secrets.token_hex(16), self._clock.now()

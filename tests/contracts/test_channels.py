@@ -38,6 +38,7 @@ from bot.messages import (
 from bot.ports import Channel, Surroundings
 from bot.settings import all_sections, load_settings
 from bot.telemetry import Metrics
+from tests.fakes.tickets import NoTickets
 
 PLATFORMS = tuple(name for name, model in all_sections().items() if model.__module__.startswith("adapters."))
 
@@ -91,6 +92,9 @@ class NothingSaid:
     async def history(self, conversation: ConversationRef, *, limit: int) -> tuple[HistoryEntry, ...]:
         return ()
 
+    async def known(self, conversation: ConversationRef) -> bool:
+        return False
+
 
 @pytest.fixture
 def settings(platform: str, way: str) -> Any:
@@ -111,6 +115,8 @@ async def channel(platform: str, settings: Any) -> AsyncIterator[Channel]:
         clock=SystemClock(),
         metrics=Metrics(),
         records=NothingSaid(),
+        tickets=NoTickets(),
+        database_url="",
         public_url="",
         max_message_chars=4000,
         max_body_bytes=100_000,

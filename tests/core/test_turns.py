@@ -14,6 +14,7 @@ from sqlalchemy import Connection, text
 
 from bot.clock import SystemClock
 from bot.history import outbox as outbox_rows
+from bot.history.store import Store
 from bot.history.tables import metadata
 from bot.history.turns import load_history
 from bot.messages import (
@@ -405,6 +406,39 @@ async def test_another_persons_ticket_looks_like_none(tmp_path: Path) -> None:
         assert await opened.desk.find(ticket.number, requester=LIN.id) == ticket
         assert await opened.desk.find(ticket.number, requester=WU.id) is None
         assert await opened.desk.find("TICKET-NOTTHERE", requester=LIN.id) is None
+
+
+async def test_a_turn_closes_the_ticket_of_its_own_person_and_no_other(tmp_path: Path) -> None:
+    channel = MemoryChannel()
+    async with house(tmp_path, channel) as opened:
+        await opened.inbox.accept([said("T1 ticket", 1)])
+        await until(lambda: channel.texts(PLACE))
+        [ticket] = await opened.desk.list()
+        await opened.inbox.accept([said(f"close {ticket.number}", 2, by=WU)])
+        await until(lambda: len(channel.texts(PLACE)) == 2)
+        assert (await opened.desk.get(ticket.number))[0].state is TicketState.OPEN
+        await opened.inbox.accept([said(f"close {ticket.number}", 3)])
+        await until(lambda: len(channel.texts(PLACE)) == 3)
+        closed, events = await opened.desk.get(ticket.number)
+        assert closed.state is TicketState.CLOSED and events[-1].author == LIN.id
+
+
+async def test_a_channel_without_an_account_serves_every_account_also_after_a_crash(tmp_path: Path) -> None:
+    first = MemoryChannel()
+    one, two = replace(PLACE, account="T-ONE"), replace(PLACE, account="T-TWO")
+    (after := tmp_path / "after").mkdir()
+    async with house(tmp_path, first) as opened:
+        await opened.inbox.accept([said("T1", 1, place=one), said("T2", 1, place=two, keys=("m2",))])
+        await until(lambda: first.texts(one) and first.texts(two))
+        store = Store(opened.database, CLOCK)
+        assert [await store.known(place) for place in (one, two, PLACE)] == [True, True, False]
+        await opened.inbox.accept([said("T3 hang", 3, place=two)])
+        await asyncio.sleep(0.1)
+        copy_database(tmp_path / "kefu.db", after)
+    second, dialogue = MemoryChannel(), ScriptedDialogue()
+    async with house(after, second, dialogue):
+        await until(lambda: dialogue.seen)
+        assert dialogue.seen[0].conversation == two
 
 
 async def test_a_turn_knows_its_persons_newest_open_ticket(tmp_path: Path) -> None:

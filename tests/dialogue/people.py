@@ -10,6 +10,7 @@ from typing import Any
 from bot.dialogue.core import Dialogue
 from bot.messages import (
     BotSaid,
+    CloseTicket,
     ConversationRef,
     CustomerSaid,
     DialogueState,
@@ -131,6 +132,10 @@ class Customer:
         for effect in result.effects:
             if isinstance(effect, OpenTicket):
                 self.tickets.stored[effect.ticket.number] = effect.ticket
+            if isinstance(effect, CloseTicket):
+                self.tickets.stored[effect.number] = replace(
+                    self.tickets.stored[effect.number], state=TicketState.CLOSED
+                )
             if isinstance(effect, ForgetHistory):
                 self.history = ()
         said = [CustomerSaid(text=message.text, at=NOW) for message in messages if message.text]

@@ -8,9 +8,9 @@ from bot.dialogue.functions.base import TicketWish
 from bot.dialogue.phrases import Phrases
 from bot.dialogue.settings import DialogueSettings
 from bot.dialogue.ticketing import Ticketing
-from bot.messages import BotSaid, CustomerSaid, Outcome
+from bot.messages import BotSaid, CustomerSaid, MessageKind, Outcome, TicketState
 from tests.dialogue.conftest import World
-from tests.dialogue.people import NOW, Customer, StandingClock, TicketsInMemory
+from tests.dialogue.people import NOW, Customer, StandingClock, TicketsInMemory, held
 
 
 @pytest.fixture
@@ -79,3 +79,26 @@ async def test_a_wish_for_a_person_without_a_reason_says_so(ticketing: Ticketing
     assert about.effect.ticket.subject == "Wants to talk to a person: my refund"
     assert bare.reply.outcome is about.reply.outcome is Outcome.HANDOFF
     assert bare.returned.name == "hand_to_person"
+
+
+async def test_a_ticket_that_is_solved_is_closed_by_its_owner_alone(world: World) -> None:
+    ann, eve = world.customer(), world.customer("web:eve")
+    await ann.say("/ticket 杯子碎了")
+    number = next(iter(ann.tickets.stored))
+    refused = await eve.send(eve.message(number, kind=MessageKind.ACTION, command="solved"))
+    assert not refused.effects and refused.reply is not None and refused.reply.ticket is None
+    assert ann.tickets.stored[number].state is TicketState.OPEN
+    told = await ann.send(ann.message(number, kind=MessageKind.ACTION, command="solved"))
+    assert told.reply is not None and number in told.reply.text and "关闭" in told.reply.text
+    assert ann.tickets.stored[number].state is TicketState.CLOSED
+
+
+async def test_solving_the_ticket_whose_agent_has_the_conversation_gives_the_bot_its_word_back(world: World) -> None:
+    ann = world.customer()
+    await ann.say("/ticket 杯子碎了")
+    number = next(iter(ann.tickets.stored))
+    held(ann, number)
+    await ann.send(ann.message("TICKET-OTHER", kind=MessageKind.ACTION, command="solved"))
+    assert ann.state.held_by == number
+    await ann.send(ann.message(number, kind=MessageKind.ACTION, command="solved"))
+    assert not ann.state.held_by

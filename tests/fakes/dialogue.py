@@ -4,6 +4,7 @@ Words it obeys, anywhere in a turn's text:
 
 - `T17` (any `T` with a number): the token; the reply names every token of the turn
 - `ticket`: a ticket is opened, its subject the turn's tokens
+- `close TICKET-X`: that ticket is to be closed
 - `slow 3`: the answer takes 3 s; `hang`: for ever; `fail`: raises; `silent`: no reply at all
 - `die`: kills the process, as a defect in native code would
 - `late-engine 2`: fails at the first attempts, as often as the number says
@@ -23,6 +24,7 @@ from datetime import timedelta
 
 from bot.errors import EngineUnavailable
 from bot.messages import (
+    CloseTicket,
     DialogueState,
     Effect,
     IncomingMessage,
@@ -101,7 +103,9 @@ class ScriptedDialogue:
             await asyncio.sleep(seconds / max(1, self.snapshots))
         if "silent" in text:
             return TurnResult(reply=None, state=turn.state)
-        effects = (OpenTicket(ticket=ticket_for(turn)),) if "ticket" in text else ()
+        if closed := re.search(r"close (TICKET-\w+)", text):
+            return self._result(turn, "关闭", Outcome.STATUS, (CloseTicket(number=closed[1]),))
+        effects: tuple[Effect, ...] = (OpenTicket(ticket=ticket_for(turn)),) if "ticket" in text else ()
         return self._result(turn, " ".join(tokens(text)), Outcome.TICKET if effects else Outcome.ANSWERED, effects)
 
     # -- Endings --

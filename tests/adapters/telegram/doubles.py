@@ -15,6 +15,7 @@ from bot.errors import StoreUnavailable
 from bot.messages import ConversationRef, HistoryEntry, IncomingMessage, Receipt, ReceiptStatus, Reply
 from bot.ports import Surroundings
 from bot.telemetry import Metrics
+from tests.fakes.tickets import NoTickets
 
 BOT_ID = 700000001
 BOT_NAME = "kefu_test_bot"
@@ -65,12 +66,17 @@ class NoRecords:
     async def history(self, conversation: ConversationRef, *, limit: int) -> tuple[HistoryEntry, ...]:
         raise AssertionError("not for this channel")
 
+    async def known(self, conversation: ConversationRef) -> bool:
+        raise AssertionError("not for this channel")
+
 
 def surroundings(clock: SystemClock | HandClock | None = None, *, max_body_bytes: int = 100_000) -> Surroundings:
     return Surroundings(
         clock=clock or SystemClock(),
         metrics=Metrics(),
         records=NoRecords(),
+        tickets=NoTickets(),
+        database_url="",
         public_url="",
         max_message_chars=4000,
         max_body_bytes=max_body_bytes,

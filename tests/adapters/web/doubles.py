@@ -36,6 +36,7 @@ from bot.messages import (
     TicketState,
 )
 from bot.ports import Surroundings
+from tests.fakes.tickets import NoTickets
 
 SESSION = "a-session-of-one-visitor"
 OTHER_SESSION = "a-session-of-somebody-else"
@@ -134,6 +135,9 @@ class CoreDouble:
 
     async def history(self, conversation: ConversationRef, *, limit: int) -> tuple[HistoryEntry, ...]:
         return tuple(self._history.get(conversation, [])[-limit:])
+
+    async def known(self, conversation: ConversationRef) -> bool:
+        return conversation in self._history
 
     # What the core does on its own
 
@@ -260,6 +264,8 @@ async def running_site(
         clock=FixedClock(),
         metrics=None,  # type: ignore[arg-type]  # the web channel counts nothing itself
         records=core,
+        tickets=NoTickets(),
+        database_url="",
         public_url="",
         max_message_chars=max_message_chars,
         max_body_bytes=1 << 20,
