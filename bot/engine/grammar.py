@@ -17,8 +17,8 @@ model can go on writing until its tokens are used up. Here a character is writte
 length and stands on one line, without quotation marks and backslashes, and blanks stand where Qwen was trained to put
 them.
 
-A call may stand without its tags: Qwen2.5-Coder-1.5B wants to call for every wish it was given (26 of 26, and for 1 of 30
-questions), but begins with the tag with a probability of .01. Held to the tag, it called for none and answered instead.
+A call may stand without its tags: Qwen2.5-Coder-1.5B wants to call for every wish it was given (26 of 26, and for 1 of
+30 questions), but begins with the tag with a probability of .01. Held to it, it called for none and answered instead.
 """
 
 from __future__ import annotations
