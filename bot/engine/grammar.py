@@ -59,14 +59,15 @@ def longest_answer(max_answer_chars: int, max_tokens: int) -> int:
 
 
 def output_tag(functions: Sequence[FunctionSpec], *, max_chars: int) -> str:
-    """The structural tag, as JSON.
+    """The structural tag, as JSON; functions that are withheld are not in it.
 
     :param max_chars: of the answer's text.
     :raises SettingsError: a function's arguments have a form that is not written here; names it.
     """
     text, sure = _string(0, max_chars), _like(_CONFIDENCE)
     answer = _in_a_row(_exactly('{"response": '), text, _exactly(', "confidence": '), sure, _exactly("}"))
-    return json.dumps({"type": "structural_tag", "format": _either([answer, *map(_call, functions)])})
+    calls = [_call(spec) for spec in functions if not spec.withheld]
+    return json.dumps({"type": "structural_tag", "format": _either([answer, *calls])})
 
 
 def _call(spec: FunctionSpec) -> Format:

@@ -90,6 +90,12 @@ def test_every_function_can_be_called_in_qwens_form_with_its_tags_or_without() -
     ]
 
 
+def test_a_function_that_is_withheld_can_not_be_called() -> None:
+    withheld = FunctionSpec(name="first", description="", parameters={"type": "object"}, withheld=True)
+    assert output_tag((withheld, spec("second")), max_chars=10) == output_tag((spec("second"),), max_chars=10)
+    assert output_tag((withheld,), max_chars=10) == output_tag((), max_chars=10)
+
+
 @pytest.mark.parametrize(
     ("schema", "least"),
     [
