@@ -109,7 +109,10 @@ class Answering:
         understanding = await Understanding.load(
             retrieval, examples, embedder=config.embedder, cache=self._data / "cache"
         )
-        engine = make_engine(self._settings, data=self._data, metrics=self._metrics, clock=self._clock)
+        # In a thread, because a folder of weights is looked at.
+        engine = await asyncio.to_thread(
+            make_engine, self._settings, data=self._data, metrics=self._metrics, clock=self._clock
+        )
         await engine.start()
         stack.push_async_callback(engine.close)
         self._engine = engine

@@ -406,6 +406,8 @@ class FunctionSpec:
     name: str
     description: str
     parameters: Mapping[str, Any]
+    withheld: bool = False
+    """Not to be called in this turn. The model is told of it all the same: prompts that begin alike are read once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

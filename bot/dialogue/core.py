@@ -272,6 +272,7 @@ class Dialogue:
                 previous=previous,
                 turn=moment.turn,
                 language=moment.language,
+                wish=reading.wish,
                 show=_after(said, moment.show) if said else moment.show,
             )
             findings.append(finding)

@@ -60,10 +60,11 @@ class Questions:
         self._settings = settings
 
     async def answer(
-        self, text: str, *, previous: str, turn: Turn, language: Language, show: SnapshotSink, functions: bool = True
+        self, text: str, *, previous: str, turn: Turn, language: Language, wish: float, show: SnapshotSink
     ) -> Finding:
         """Answers `text`, which may lean on the question `previous`.
 
+        :param wish: how much it is a wish for a ticket or a person, 0 to 1.
         :raises KnowledgeUnavailable: nothing can be searched now.
         :raises EngineError: the engine failed.
         """
@@ -76,7 +77,7 @@ class Questions:
             passages,
             history=turn.history,
             language=language,
-            functions=self._functions.specs(language, turn.collections) if functions else (),
+            functions=self._functions.specs(language, turn.collections, wish=wish),
             settings=self._settings,
         )
         answer, call, tokens = await self._generate(prompt, turn.collections, show)

@@ -16,6 +16,9 @@ A schema's strings may hold escapes such as half a surrogate pair, which no pars
 model can go on writing until its tokens are used up. Here a character is written as itself, every string has a greatest
 length and stands on one line, without quotation marks and backslashes, and blanks stand where Qwen was trained to put
 them.
+
+A call may stand without its tags: Qwen2.5-Coder-1.5B wants to call for every wish it was given (26 of 26, and for 1 of
+30 questions), but begins with the tag with a probability of .01. Held to it, it called for none and answered instead.
 """
 
 from __future__ import annotations
@@ -56,14 +59,15 @@ def longest_answer(max_answer_chars: int, max_tokens: int) -> int:
 
 
 def output_tag(functions: Sequence[FunctionSpec], *, max_chars: int) -> str:
-    """The structural tag, as JSON.
+    """The structural tag, as JSON; functions that are withheld are not in it.
 
     :param max_chars: of the answer's text.
     :raises SettingsError: a function's arguments have a form that is not written here; names it.
     """
     text, sure = _string(0, max_chars), _like(_CONFIDENCE)
     answer = _in_a_row(_exactly('{"response": '), text, _exactly(', "confidence": '), sure, _exactly("}"))
-    return json.dumps({"type": "structural_tag", "format": _either([answer, *map(_call, functions)])})
+    calls = [_call(spec) for spec in functions if not spec.withheld]
+    return json.dumps({"type": "structural_tag", "format": _either([answer, *calls])})
 
 
 def _call(spec: FunctionSpec) -> Format:
@@ -73,8 +77,8 @@ def _call(spec: FunctionSpec) -> Format:
         raise SettingsError(f"the arguments of the function {spec.name} hold themselves") from None
     except _Unwritable as problem:
         raise SettingsError(f"the arguments of the function {spec.name} can not be constrained: {problem}") from None
-    begin = f'{CALL_BEGINS}\n{{"name": {json.dumps(spec.name)}, "arguments": '
-    return _in_a_row(_exactly(begin), arguments, _exactly(f"}}\n{CALL_ENDS}"))
+    call = _in_a_row(_exactly(f'{{"name": {json.dumps(spec.name)}, "arguments": '), arguments, _exactly("}"))
+    return _either([_in_a_row(_exactly(f"{CALL_BEGINS}\n"), call, _exactly(f"\n{CALL_ENDS}")), call])
 
 
 class _Unwritable(Exception):

@@ -143,9 +143,10 @@ class Form:
             body["stream_options"] = {"include_usage": True}
         if self.logprobs:
             body["logprobs"] = True
-        if ask.tools and self.tools:
-            body["tools"] = list(ask.tools)
-            called = self.tools is Tools.CALLED and self.constraint is not Constraint.GRAMMAR
+        called = self.tools is Tools.CALLED and self.constraint is not Constraint.GRAMMAR
+        # Where the server itself takes calls, nothing but silence keeps a model from those that are withheld.
+        if self.tools and (tools := _callable(ask) if called else ask.tools):
+            body["tools"] = list(tools)
             body["tool_choice"] = "auto" if called else "none"
         return body | constraint
 
@@ -167,9 +168,15 @@ class Form:
                 return {}
 
 
+def _callable(ask: Ask) -> list[dict[str, Any]]:
+    withheld = {spec.name for spec in ask.functions if spec.withheld}
+    return [tool for tool in ask.tools if tool["function"]["name"] not in withheld]
+
+
 def output_schema(functions: Sequence[FunctionSpec]) -> dict[str, Any]:
-    """Everything a model may say, as JSON Schema: an answer, or one call of one of these functions."""
+    """Everything a model may say, as JSON Schema: an answer, or one call of a function that is not withheld."""
     answer = _object({"response": {"type": "string"}, "confidence": {"type": "number"}})
+    functions = [spec for spec in functions if not spec.withheld]
     if not functions:
         return answer
     definitions: dict[str, Any] = {}

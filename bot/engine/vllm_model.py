@@ -127,7 +127,7 @@ class VllmModel:
         offered = []
         for function in functions:
             try:
-                output_tag((function,), max_chars=1)
+                output_tag((replace(function, withheld=False),), max_chars=1)
             except SettingsError as error:
                 log.error("a function can not be offered", reason=str(error))
             else:

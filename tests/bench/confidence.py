@@ -86,7 +86,8 @@ async def _prompts() -> AsyncIterator[tuple[LabelledQuestion, Prompt]]:
         understanding = await Understanding.load(knowledge, SHIPPED, embedder=EMBEDDER)
         for question in read_questions(QUESTIONS):
             text = " ".join(searchable(question.question).split())
-            if (await understanding.read(text)).intent is not Intent.QUESTION:
+            reading = await understanding.read(text)
+            if reading.intent is not Intent.QUESTION:
                 continue
             found = await knowledge.search(text, collections=[question.collection], limit=settings.top_k)
             prompt = build_prompt(
@@ -94,7 +95,7 @@ async def _prompts() -> AsyncIterator[tuple[LabelledQuestion, Prompt]]:
                 understanding.weighed(text, found),
                 history=(),
                 language=question.language,
-                functions=functions.specs(question.language, (question.collection,)),
+                functions=functions.specs(question.language, (question.collection,), wish=reading.wish),
                 settings=settings,
             )
             yield question, prompt

@@ -67,8 +67,7 @@ def longest(part: Mapping[str, Any]) -> int:
 def arguments(*specs: FunctionSpec) -> dict[str, Any]:
     """The arguments of the shortest call of the last of these functions."""
     call = shortest(format_of(output_tag(specs, max_chars=10))["elements"][-1])
-    text = call.removeprefix("<tool_call>\n").removesuffix("\n</tool_call>")
-    said: dict[str, Any] = json.loads(text)
+    said: dict[str, Any] = json.loads(call)
     assert said["name"] == specs[-1].name
     return dict(said["arguments"])
 
@@ -79,14 +78,22 @@ def test_without_functions_there_is_the_answer_alone() -> None:
     assert longest(part) == 225
 
 
-def test_every_function_can_be_called_in_qwens_form() -> None:
+def test_every_function_can_be_called_in_qwens_form_with_its_tags_or_without() -> None:
     specs = [spec("first"), spec("second")]
     answer, *calls = format_of(output_tag(specs, max_chars=10))["elements"]
     assert shortest(answer).startswith('{"response": "')
-    assert [shortest(call) for call in calls] == [
+    assert [shortest(form) for call in calls for form in call["elements"]] == [
         '<tool_call>\n{"name": "first", "arguments": {}}\n</tool_call>',
+        '{"name": "first", "arguments": {}}',
         '<tool_call>\n{"name": "second", "arguments": {}}\n</tool_call>',
+        '{"name": "second", "arguments": {}}',
     ]
+
+
+def test_a_function_that_is_withheld_can_not_be_called() -> None:
+    withheld = FunctionSpec(name="first", description="", parameters={"type": "object"}, withheld=True)
+    assert output_tag((withheld, spec("second")), max_chars=10) == output_tag((spec("second"),), max_chars=10)
+    assert output_tag((withheld,), max_chars=10) == output_tag((), max_chars=10)
 
 
 @pytest.mark.parametrize(

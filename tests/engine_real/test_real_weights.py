@@ -8,6 +8,7 @@ passage that holds the answer, nothing it makes up leaves the house, and it open
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -62,7 +63,7 @@ async def said(engine: VllmEngine, language: Language, question: str) -> Answere
     prompt = Prompt(
         language=language,
         persona=PERSONAS[language],
-        functions=shipped_functions().specs(language, ("default",)),
+        functions=shipped_functions().specs(language, ("default",), wish=1.0),
         passages=(PASSAGES[language],),
         question=question,
         max_answer_chars=150,
@@ -106,7 +107,7 @@ async def test_the_sample_knowledge_is_answered_or_refused_and_a_follow_up_is_un
         "KEFU_DATABASE__URL": f"sqlite+aiosqlite:///{tmp_path}/kefu.db",
         "KEFU_KNOWLEDGE__URI": f"{tmp_path}/knowledge",
     }
-    settings = load_settings(None, environ)
+    settings = await asyncio.to_thread(load_settings, None, environ)
     channel = terminal_channel(settings)
     async with open_terminal(settings, channel) as opened:
         await opened.wait()

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from bot.dialogue.settings import DialogueSettings
 from bot.engine.extractive import ExtractiveEngine
 from bot.engine.fallback import FallbackEngine
+from bot.engine.openai_server import Patience
 from bot.engine.output import MAX_CHARS, OutputReader, SaidAnswer, SaidCall, read_output
 from bot.errors import BadOutput
 from bot.messages import OpenTicket, Outcome, TurnResult
@@ -203,7 +204,8 @@ def _is_valid(reply: Said) -> bool:
 async def _house() -> AsyncIterator[tuple[FakeOpenAI, Customer]]:
     """A customer, the dialogue, the engine with its fallback, and the server."""
     async with FakeOpenAI(Said("")) as server:
-        engine = FallbackEngine(engine_for(server), ExtractiveEngine(), clock=StandingClock(), timeout_seconds=10.0)
+        model = engine_for(server, patience=Patience())  # a stall of this machine is no silence of the server
+        engine = FallbackEngine(model, ExtractiveEngine(), clock=StandingClock(), timeout_seconds=10.0)
         await engine.start()
         # Whatever is said counts as an answer: the question here is what is read and done.
         settings = DialogueSettings(min_confidence=0.0)

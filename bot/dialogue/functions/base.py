@@ -107,6 +107,8 @@ class Function(Generic[A]):
     """What it is about to change, with the arguments filled in ("cancel order 1001"): plain words, no Markdown."""
     audience: frozenset[str] = frozenset()
     """The collections whose readers may call it (`<channel>.collections`); empty for everybody."""
+    on_wish: bool = False
+    """Only to be called where the customer's own words come near a wish for a ticket or a person."""
     seconds: float = DEFAULT_SECONDS
     """How long it may take, at most 25."""
 

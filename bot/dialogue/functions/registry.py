@@ -17,6 +17,10 @@ from bot.messages import FunctionCall, FunctionSpec, Language, PendingCall, Turn
 from bot.ports import CallLog, CallRecord, Clock
 from bot.telemetry import get_logger
 
+CALLABLE_FROM = 0.3
+"""A function for wishes is withheld from a model where the customer's words wish for nothing like it (`Reading.wish`).
+Of the 475 ordinary questions in tests/data/questions.jsonl and answers.jsonl, 39 come so near a wish; a model of half a
+billion weights called for a ticket at every second one, and answered it when it could not."""
 MAX_RESULT_CHARS = 2000
 """Of a function's words, so that one that returns a table does not fill a chat and the history behind it."""
 MAX_ACTION_CHARS = 300
@@ -51,10 +55,17 @@ class Functions:
             "en": {name: _spec(function, "en") for name, function in self._functions.items()},
         }
 
-    def specs(self, language: Language, collections: Sequence[str]) -> tuple[FunctionSpec, ...]:
-        """What readers of these collections may call, as an engine is told of it, in the conversation's language."""
+    def specs(self, language: Language, collections: Sequence[str], *, wish: float) -> tuple[FunctionSpec, ...]:
+        """What readers of these collections may call, as an engine is told of it, in the conversation's language.
+
+        :param wish: how much the customer's words are a wish for a ticket or a person, 0 to 1.
+        """
         specs = self._specs[language]
-        return tuple(specs[name] for name, function in self._functions.items() if _may_call(function, collections))
+        return tuple(
+            replace(specs[name], withheld=True) if function.on_wish and wish < CALLABLE_FROM else specs[name]
+            for name, function in self._functions.items()
+            if _may_call(function, collections)
+        )
 
     def parse(self, call: FunctionCall, collections: Sequence[str]) -> Call:
         """A model's call, checked.

@@ -68,6 +68,7 @@ def ticket_functions(ticketing: Ticketing) -> tuple[Function[Any], ...]:
             arguments=CreateSupportTicket,
             run=_create,
             changes=False,
+            on_wish=True,
         ),
         Function(
             name=TICKET_STATUS,
@@ -88,6 +89,7 @@ def ticket_functions(ticketing: Ticketing) -> tuple[Function[Any], ...]:
             arguments=HandToPerson,
             run=_hand_over,
             changes=False,
+            on_wish=True,
         ),
     )
 
