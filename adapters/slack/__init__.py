@@ -1,0 +1,1 @@
+"""Slack, through the Events API or Socket Mode."""
