@@ -1,1 +1,1 @@
-"""Slack, through the Events API or Socket Mode."""
+"""Slack: direct messages, mentions and threads, over Socket Mode or HTTP."""
