@@ -9,7 +9,7 @@ from typing import Literal
 import pydantic
 
 from adapters.slack.modals import TICKET_TEXT_BLOCK, TICKET_TEXT_INPUT, TicketAbout
-from adapters.slack.parsing import COMMANDS, Place, Reading, conversation, foreign, where
+from adapters.slack.parsing import COMMANDS, NOWHERE, Place, Reading, conversation, foreign, where
 from adapters.slack.payloads import Action, Command, Interaction, sequence_of, time_of
 from adapters.slack.texts import read
 from bot.messages import Feedback, IncomingMessage, MessageKind
@@ -41,7 +41,7 @@ class Asked:
 class Interacted:
     """What an interaction comes to: a message, a question without a place, something to show, or nothing."""
 
-    place: Place = Place(account="")
+    place: Place = NOWHERE
     user: str = ""
     name: str = ""
     home: str = ""
@@ -202,7 +202,9 @@ def _shortcut(call: Interaction, place: Place, reading: Reading) -> Interacted:
     if call.message is None or call.channel is None or not call.channel.id or not stamp:
         return replace(common, ignored="a shortcut under a message of no channel")
     words = read(call.message.text, me=place.me, name_of=lambda user: reading.name_of(place.account, user)).text
-    about = TicketAbout(channel=call.channel.id, thread=call.message.thread_ts or stamp, words=words or call.message.quote)
+    about = TicketAbout(
+        channel=call.channel.id, thread=call.message.thread_ts or stamp, words=words or call.message.quote
+    )
     return replace(common, about=about)
 
 

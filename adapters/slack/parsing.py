@@ -65,6 +65,9 @@ class Place:
     me: str = ""
 
 
+NOWHERE = Place(account="")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parsed:
     """What one event comes to."""
@@ -74,7 +77,7 @@ class Parsed:
     """Why there is no message."""
     malformed: bool = False
     """It is not what Slack promises; `ignored` says where."""
-    place: Place = Place(account="")
+    place: Place = NOWHERE
     user: str = ""
     """Slack's id of the person."""
     home: str = ""

@@ -10,8 +10,8 @@ from bot.messages import Language, TicketState
 HOME_TITLE: Final[Mapping[Language, str]] = {"zh": "我能帮您做什么", "en": "What I can do for you"}
 HOME_INTRO: Final[Mapping[Language, str]] = {
     "zh": "我是自动助手，根据公司的知识库回答问题；回答不了的，我会为您登记工单，由同事处理。",
-    "en": "I am an automatic assistant. I answer from the company's own knowledge; what I cannot answer becomes a ticket "
-    "that a colleague works on.",
+    "en": "I am an automatic assistant. I answer from the company's own knowledge; what I cannot answer becomes a "
+    "ticket that a colleague works on.",
 }
 HOME_WAYS: Final[Mapping[Language, tuple[str, ...]]] = {
     "zh": (
