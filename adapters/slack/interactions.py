@@ -9,8 +9,8 @@ from typing import Literal
 import pydantic
 
 from adapters.slack.modals import TICKET_TEXT_BLOCK, TICKET_TEXT_INPUT, TicketAbout
-from adapters.slack.parsing import COMMANDS, NOWHERE, Place, Reading, conversation, foreign, where
 from adapters.slack.payloads import Action, Command, Interaction, sequence_of, time_of
+from adapters.slack.reading import COMMANDS, NOWHERE, Place, Reading, conversation, foreign, where
 from adapters.slack.texts import read
 from bot.messages import Feedback, IncomingMessage, MessageKind
 

@@ -6,8 +6,8 @@ from typing import Protocol
 
 from adapters.slack.home import TICKETS_SHOWN, home_view, suggestions
 from adapters.slack.modals import TicketAbout, ticket_details, ticket_form
-from adapters.slack.parsing import Reading
 from adapters.slack.people import Calls, People
+from adapters.slack.reading import Reading
 from adapters.slack.wordings import language_of
 from bot.errors import StoreUnavailable
 from bot.messages import Language, Ticket

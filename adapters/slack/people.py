@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from adapters.slack.parsing import Place
+from adapters.slack.reading import Place
 from adapters.slack.texts import storable
 from adapters.slack.wire import SlackError
 from bot.errors import SendError

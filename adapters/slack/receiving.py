@@ -11,9 +11,10 @@ from typing import Any, Protocol
 from adapters.slack import wordings
 from adapters.slack.interactions import Interacted, message_of, parse_command, parse_interaction
 from adapters.slack.modals import form_refused
-from adapters.slack.parsing import Parsed, Reading, parse_event
+from adapters.slack.parsing import Parsed, parse_event
 from adapters.slack.people import People, Person, not_ours
 from adapters.slack.places import Places
+from adapters.slack.reading import Reading
 from adapters.slack.wordings import language_of
 from bot.messages import ConversationRef, IncomingMessage, Language, MessageKind
 from bot.ports import Clock, Intake

@@ -87,10 +87,15 @@ class ChannelSettings(pydantic.BaseModel):
     """Several workspaces: the app's client secret."""
     token_key: Annotated[pydantic.SecretStr, pydantic.AfterValidator(_token_key)] = _NOTHING
     """Several workspaces: the key their tokens are encrypted with in the database; best kept in the environment."""
+    workspaces: tuple[str, ...] = ()
+    """Several workspaces: the ids of those (T…), or of organisations (E…), that may install the app. Empty lets any
+    that finds /slack/install; whoever has the bot may ask it."""
     sockets: int = pydantic.Field(default=2, ge=1, le=10)
     """How many connections Socket Mode holds: while one is renewed, the others hear."""
     collections: tuple[str, ...] = pydantic.Field(default=("default",), min_length=1)
     """What employees may be told from."""
+    guests: bool = False
+    """Whether guests of the workspace are answered too. People of other companies never are."""
 
     @pydantic.model_validator(mode="before")
     @classmethod
