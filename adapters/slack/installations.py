@@ -13,6 +13,7 @@ from slack_sdk.oauth.installation_store.models.bot import Bot
 from slack_sdk.oauth.installation_store.models.installation import Installation
 
 from adapters.slack.failures import is_dead_token
+from adapters.slack.reading import Place
 from adapters.slack.stores import InstallationRows
 from adapters.slack.timing import Timing
 from adapters.slack.wire import NotReached, Refused, SlackError, Transport
@@ -107,15 +108,18 @@ class Installations:
         self._held.pop(account, None)
         log.info("slack.installed", account=account)
 
-    async def uninstalled(self, account: str, reason: str, at: datetime) -> None:
+    async def uninstalled(self, place: Place, reason: str, at: datetime) -> None:
         """Slack says that our installation, or its token, is gone: it is forgotten, and a later one is kept.
+
+        Slack does not say then whether it was a workspace's or a whole organisation's: the nearer one is it.
 
         :raises StoreUnavailable: that could not be written down.
         """
-        removed = await self._rows.remove(account, at)
-        self._held.pop(account, None)
-        if removed:
-            log.error("slack.installation_gone", account=account, reason=reason)
+        for account in dict.fromkeys((place.account, place.workspace, place.enterprise)):
+            if account and await self._rows.remove(account, at):
+                self._held.pop(account, None)
+                log.error("slack.installation_gone", account=account, reason=reason)
+                return
 
     async def _look(self, account: str, held: _Held) -> None:
         """Reads it where it was not read for a while."""

@@ -14,7 +14,7 @@ from adapters.slack.modals import form_refused
 from adapters.slack.parsing import Parsed, parse_event
 from adapters.slack.people import People, Person, not_ours
 from adapters.slack.places import Places
-from adapters.slack.reading import Reading
+from adapters.slack.reading import Place, Reading
 from adapters.slack.wordings import language_of
 from bot.messages import ConversationRef, IncomingMessage, Language, MessageKind
 from bot.ports import Clock, Intake
@@ -58,14 +58,14 @@ class Receiver:
         people: People,
         places: Places,
         engaged: Engaged,
-        uninstalled: Callable[[str, str, datetime], Awaitable[None]],
+        uninstalled: Callable[[Place, str, datetime], Awaitable[None]],
         stopped: Callable[[str, str, str], None],
         clock: Clock,
         store_limit: float,
     ) -> None:
         """
         :param me: our own user id in an account; "" while it is not known.
-        :param uninstalled: told of (account, Slack's reason, when); raises StoreUnavailable where that can not be kept.
+        :param uninstalled: told of (where, Slack's reason, when); raises StoreUnavailable where that can not be kept.
         :param stopped: told of (account, channel, thread) in which somebody has pressed Stop.
         """
         self._many = many
@@ -106,7 +106,7 @@ class Receiver:
     async def _event(self, body: Mapping[str, Any], reading: Reading, intake: Intake) -> Received:
         parsed = parse_event(body, reading)
         if parsed.uninstalled:
-            await self._uninstalled(parsed.place.account, parsed.uninstalled, _event_time(body, reading))
+            await self._uninstalled(parsed.place, parsed.uninstalled, _event_time(body, reading))
         message = parsed.message
         if message is None:
             _note(parsed.ignored, malformed=parsed.malformed)
