@@ -6,14 +6,13 @@ known is whether the scopes are there without which the events would not come.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import Any
 
 import aiohttp
 from slack_sdk.errors import SlackApiError, SlackClientError
-from slack_sdk.web.async_client import AsyncWebClient
 
+from adapters.slack.app_client import AppClient
 from adapters.slack.failures import DEAD_TOKEN
 from adapters.slack.scopes import BOT_SCOPES, NEEDED
 from adapters.slack.settings import ChannelSettings
@@ -29,16 +28,14 @@ async def check(settings: ChannelSettings) -> str:
     :raises CredentialsRefused: Slack does not know a token, or a secret.
     :raises KefuError: it can not be asked now, or the app may not do enough; the text says what.
     """
-    quiet = logging.getLogger("adapters.slack.checking")
-    quiet.setLevel(logging.CRITICAL)  # at its own level the SDK shows answers
-    client = AsyncWebClient(base_url=settings.api_url, timeout=_LIMIT, logger=quiet, retry_handlers=[])
+    client = AppClient(settings.api_url, limit=_LIMIT)
     said = await _many(client, settings) if settings.many else await _one(client, settings)
     if settings.transport == "socket":
         await _ask(client, "apps.connections.open", "slack.app_token", token=settings.app_token.get_secret_value())
     return f"{said}, {settings.transport}"
 
 
-async def _one(client: AsyncWebClient, settings: ChannelSettings) -> str:
+async def _one(client: AppClient, settings: ChannelSettings) -> str:
     answer, scopes = await _ask(client, "auth.test", "slack.bot_token", token=settings.bot_token.get_secret_value())
     who = f"{answer.get('user') or 'the bot'} in {answer.get('team') or 'its workspace'}"
     if scopes is None:
@@ -49,7 +46,7 @@ async def _one(client: AsyncWebClient, settings: ChannelSettings) -> str:
     return f"{who} (without {', '.join(without)})" if without else who
 
 
-async def _many(client: AsyncWebClient, settings: ChannelSettings) -> str:
+async def _many(client: AppClient, settings: ChannelSettings) -> str:
     """A code that was never given is refused as a code only when id and secret are right."""
     secret = settings.client_secret.get_secret_value()
     try:
@@ -67,7 +64,7 @@ async def _many(client: AsyncWebClient, settings: ChannelSettings) -> str:
 
 
 async def _ask(
-    client: AsyncWebClient, method: str, name: str, *, token: str
+    client: AppClient, method: str, name: str, *, token: str
 ) -> tuple[Mapping[str, Any], frozenset[str] | None]:
     """The answer, and the scopes of the token where Slack says them."""
     try:

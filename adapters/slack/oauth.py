@@ -23,8 +23,8 @@ from slack_sdk.oauth.installation_store.async_installation_store import AsyncIns
 from slack_sdk.oauth.installation_store.models.installation import Installation
 from slack_sdk.oauth.state_store.async_state_store import AsyncOAuthStateStore
 from slack_sdk.oauth.token_rotation.async_rotator import AsyncTokenRotator
-from slack_sdk.web.async_client import AsyncWebClient
 
+from adapters.slack.app_client import AppClient
 from adapters.slack.installations import Installations
 from adapters.slack.scopes import BOT_SCOPES
 from adapters.slack.settings import INSTALL_PATH, REDIRECT_PATH, ChannelSettings
@@ -53,7 +53,7 @@ class OAuthDoor:
     ) -> None:
         self._limit = 3 * timing.answer
         self._flow = _Flow(
-            client=web_client(settings, timing),
+            client=AppClient(settings.api_url, limit=timing.answer),
             logger=_silent(),
             allowed=frozenset(settings.workspaces),
             settings=AsyncOAuthSettings(
@@ -174,18 +174,11 @@ def authorization_url(api_url: str) -> str:
     return api_url.removesuffix("/").removesuffix("/api") + "/oauth/v2/authorize"
 
 
-def web_client(settings: ChannelSettings, timing: Timing) -> AsyncWebClient:
-    """slack_sdk's own, for the few calls that are made with the app's credentials and not with a token."""
-    return AsyncWebClient(
-        base_url=settings.api_url, timeout=max(1, int(timing.answer)), logger=_silent(), retry_handlers=[]
-    )
-
-
 def rotator(settings: ChannelSettings, timing: Timing) -> AsyncTokenRotator:
     return AsyncTokenRotator(
         client_id=settings.client_id,
         client_secret=settings.client_secret.get_secret_value(),
-        client=web_client(settings, timing),
+        client=AppClient(settings.api_url, limit=timing.answer),
     )
 
 

@@ -3,6 +3,8 @@
 New tables only: the code before them does not look at them.
 """
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -11,7 +13,7 @@ revision = '0003'
 down_revision = '0002'
 
 
-def _installed() -> list[sa.Column]:
+def _installed() -> list[sa.Column[Any]]:
     return [
         sa.Column('id', sa.Integer(), autoincrement=True, nullable=False),
         sa.Column('client_id', sa.String(length=64), nullable=False),

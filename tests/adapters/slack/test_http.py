@@ -34,6 +34,7 @@ from tests.adapters.slack.house import (
     pressed,
     said,
 )
+from tests.fakes.slack_api import FakeSlack
 
 Client = TestClient[web.Request, web.Application]
 FORM = "application/x-www-form-urlencoded"
@@ -54,7 +55,9 @@ def test_the_documented_example() -> None:
     assert verified(SECRET.encode(), ["1531420618"], [OFFICIAL], OFFICIAL_BODY, now=1531420618.0)
 
 
-@pytest.mark.parametrize(("age", "right"), [(0, True), (300, True), (-300, True), (301, False), (-301, False), (86400, False)])
+@pytest.mark.parametrize(
+    ("age", "right"), [(0, True), (300, True), (-300, True), (301, False), (-301, False), (86400, False)]
+)
 def test_five_minutes_either_way(age: int, right: bool) -> None:
     shown = [OFFICIAL]
     assert verified(SECRET.encode(), ["1531420618"], shown, OFFICIAL_BODY, now=1531420618.0 + age) is right
@@ -306,3 +309,34 @@ async def test_forged_and_stale_calls_are_refused_and_leave_nothing(client: Clie
         async with client.post(EVENTS_PATH, data=body, headers=headers) as answer:
             assert 400 <= answer.status < 500, (answer.status, headers)
     assert intake.attempts == 0
+
+
+# -- With the strict fake --
+
+
+async def test_slacks_own_calls_are_taken_and_repeated_until_they_are(
+    client: Client, intake: MemoryIntake, house: House
+) -> None:
+    async with FakeSlack() as slack:
+        slack.feed.transport, slack.feed.request_url = "http", str(client.make_url(EVENTS_PATH))
+        slack.feed.signing_secret = SECRET
+        slack.feed.schedule = (0.05, 0.1, 0.2)
+        assert await slack.feed.verify(slack.feed.request_url)
+        intake.failures = 2
+        told = slack.people.says("D5", "kept", user="U5")
+        await slack.until(lambda: not slack.feed.unacknowledged())
+        assert intake.texts == ["kept"]
+        assert all(await slack.feed.again(told["event_ids"][0], 3))
+        slack.people.mentions("C1", "twins", user="U5")
+        slack.people.bot_says("C1", f"<@{slack.bot_user}> loop?")
+        reply = slack.people.says("C1", "a link https://x.example", user="U5")
+        slack.people.unfurls("C1", reply["ts"])
+        slack.people.deletes("C1", reply["ts"])
+        slack.people.joins("C1", "U8")
+        slack.people.reacts("C1", reply["ts"], "eyes")
+        await slack.until(lambda: not slack.feed.unacknowledged())
+        assert intake.texts == ["kept", "twins"]
+        slack.feed.skew = -400
+        slack.people.says("D5", "stale", user="U5")
+        await slack.until(lambda: slack.feed.unacknowledged()[0].fate == "gave_up")
+        assert intake.texts == ["kept", "twins"]

@@ -125,7 +125,9 @@ def test_our_name_alone_asks_what_we_can_do() -> None:
     assert (found.kind, found.command, found.text) == (MessageKind.COMMAND, "start", "")
 
 
-@pytest.mark.parametrize(("text", "command", "rest"), [("/help", "help", ""), ("/Ticket 打印机坏了", "ticket", "打印机坏了")])
+@pytest.mark.parametrize(
+    ("text", "command", "rest"), [("/help", "help", ""), ("/Ticket 打印机坏了", "ticket", "打印机坏了")]
+)
 def test_commands_can_be_typed(text: str, command: str, rest: str) -> None:
     found = message(said(text, channel="D1"))
     assert (found.kind, found.command, found.text) == (MessageKind.COMMAND, command, rest)
@@ -156,7 +158,10 @@ def test_files_are_kinds_and_their_words_are_answered(files: list[Json], kinds: 
 
 
 def test_a_message_that_was_passed_on_is_a_quote() -> None:
-    shared = [{"is_share": True, "text": "退款要 <https://x.example|几天>？", "author_name": "x"}, {"text": "a preview"}]
+    shared = [
+        {"is_share": True, "text": "退款要 <https://x.example|几天>？", "author_name": "x"},
+        {"text": "a preview"},
+    ]
     found = message(said("这个呢", channel="D1", attachments=shared))
     assert (found.text, found.quote) == ("这个呢", "退款要 几天 (https://x.example)？")
     alone = message(mentioned("", attachments=shared))
@@ -182,7 +187,14 @@ def test_a_reply_shown_in_the_channel_too_is_a_message() -> None:
         pytest.param(said("", channel="D1"), id="nothing"),
         *[
             pytest.param(said(f"<@{ME}> x", subtype=subtype), id=subtype)
-            for subtype in ("channel_join", "message_deleted", "message_replied", "me_message", "channel_topic", "tombstone")
+            for subtype in (
+                "channel_join",
+                "message_deleted",
+                "message_replied",
+                "me_message",
+                "channel_topic",
+                "tombstone",
+            )
         ],
         pytest.param({"type": "reaction_added", "user": "U5", "item": {}}, id="a reaction"),
         pytest.param({"type": "team_join", "user": {"id": "U5"}}, id="another shape"),
@@ -315,7 +327,9 @@ def test_thumbs_are_feedback(rating: str) -> None:
     assert (found.feedback.turn_id, found.feedback.rating) == ("turn-1", rating)
 
 
-@pytest.mark.parametrize("action", [("kefu_feedback", "sideways|t"), ("kefu_feedback", "up"), ("kefu_act:rm", "x"), ("x", "")])
+@pytest.mark.parametrize(
+    "action", [("kefu_feedback", "sideways|t"), ("kefu_feedback", "up"), ("kefu_act:rm", "x"), ("x", "")]
+)
 def test_other_buttons_are_not_ours(action: tuple[str, str]) -> None:
     found = parse_interaction(pressed(*action), READING)
     assert found.message is None

@@ -84,7 +84,9 @@ async def until(condition: Callable[[], object], timeout: float = 5.0) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_a_message_is_stored_and_then_acknowledged(slack: FakeSlack, sockets: Sockets, intake: MemoryIntake) -> None:
+async def test_a_message_is_stored_and_then_acknowledged(
+    slack: FakeSlack, sockets: Sockets, intake: MemoryIntake
+) -> None:
     async with running(slack, sockets, intake):
         slack.people.says("D5", "密码忘了怎么办", user="U5")
         await until(lambda: intake.texts == ["密码忘了怎么办"])
@@ -360,4 +362,3 @@ async def test_guests_are_answered_only_where_the_settings_say_so(
     async with running(slack, made(slack, open_house), intake):
         slack.people.says(slack.people.opens_dm("U7"), "now you hear me", user="U7")
         await until(lambda: "now you hear me" in intake.texts)
-
