@@ -110,6 +110,11 @@ def is_about_everything(refused: Refused) -> bool:
     )
 
 
+def is_later(refused: Refused) -> bool:
+    """Slack itself is unwell."""
+    return refused.error in _LATER | _PERHAPS
+
+
 def is_stream_ended(refused: Refused) -> bool:
     """Its five minutes are over, or somebody ended it."""
     return refused.error in _STREAM_ENDED

@@ -90,6 +90,7 @@ def sections_of(forms: Forms) -> list[Block]:
 
 def _bodies(text: str) -> tuple[str, ...]:
     """The words in parts. Smaller ones where their escaped form would be too long for a message of mere text."""
+    bodies: tuple[str, ...] = ()
     for limit in (BODY_LIMIT, BODY_LIMIT // 2, BODY_LIMIT // 6):
         bodies = dialects.markdown(text, limit=limit)
         if all(len(dialects.mrkdwn(body)) <= _FALLBACK_LIMIT for body in bodies):
