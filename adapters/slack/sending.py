@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import replace
+from typing import TypeVar
 
 from adapters.slack import failures
 from adapters.slack.api import Api
@@ -26,6 +27,8 @@ _BLIND_REPEATS = 1
 """How often a message of unknown fate is repeated where we may not look whether it has arrived."""
 
 log = get_logger(__name__)
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
 
 
 class Sender:
@@ -45,6 +48,7 @@ class Sender:
         self._poster = Poster(self._calls)
         self._known: OrderedDict[ConversationRef, None] = OrderedDict()
         self._doubtful: OrderedDict[tuple[ConversationRef, Mark], int] = OrderedDict()
+        self._arrived: OrderedDict[tuple[ConversationRef, Mark], str] = OrderedDict()
 
     # -- What the receiving side tells --
 
@@ -97,13 +101,17 @@ class Sender:
     ) -> str:
         """As `bot.ports.Channel.send`; which message of the delivery it is, its forms say."""
         mark = Mark(delivery=delivery_id, number=forms.number, digest=forms.digest)
+        if arrived := self._arrived.get((conversation, mark)):
+            self._calls.release(conversation)
+            return arrived  # it could not be written down that it had
         try:
             ts = await self._sent(conversation, forms, mark, replaces, reply)
         except SlackError as error:
             raise failures.as_send_error(error) from None
         finally:
             self._calls.release(conversation)
-        self._know(conversation)
+        _remember(self._known, conversation, None)
+        _remember(self._arrived, (conversation, mark), ts)
         if reply.author is Author.BOT:
             self._status.rest(conversation, said=True)
         return ts
@@ -244,9 +252,7 @@ class Sender:
         return Found()
 
     def _doubt(self, key: tuple[ConversationRef, Mark]) -> None:
-        self._doubtful[key] = self._doubtful.get(key, 0) + 1
-        if len(self._doubtful) > _REMEMBERED:
-            self._doubtful.popitem(last=False)
+        _remember(self._doubtful, key, self._doubtful.get(key, 0) + 1)
 
     def _settle(self, key: tuple[ConversationRef, Mark]) -> None:
         """This attempt has surely failed; one before it may still be of unknown fate."""
@@ -254,11 +260,13 @@ class Sender:
         if not self._doubtful[key]:
             del self._doubtful[key]
 
-    def _know(self, conversation: ConversationRef) -> None:
-        self._known[conversation] = None
-        self._known.move_to_end(conversation)
-        if len(self._known) > _REMEMBERED:
-            self._known.popitem(last=False)
+
+def _remember(memory: OrderedDict[_Key, _Value], key: _Key, value: _Value) -> None:
+    """Keeps the newest."""
+    memory[key] = value
+    memory.move_to_end(key)
+    if len(memory) > _REMEMBERED:
+        memory.popitem(last=False)
 
 
 def _take_up(stream: Stream, ts: str) -> None:
