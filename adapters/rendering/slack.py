@@ -29,7 +29,7 @@ _SPECIAL = re.compile(
 )
 _NOTIFIES = re.compile(
     r"\\?(?:<|&lt;|&#0{0,6}60;|&#x0{0,6}3c;)"
-    r"(?=\\?(?:!\\?(?:channel|here|everyone|group|subteam|team|date)|[@#]\\?[A-Za-z0-9]))",
+    r"(?=[\\*_~`]*(?:![\\*_~`]*(?:channel|here|everyone|group|subteam|team|date)|[@#][\\*_~`]*[A-Za-z0-9]))",
     re.IGNORECASE,
 )
 _HARMLESS = "＜"
@@ -56,7 +56,7 @@ def mrkdwn(source: str) -> str:
     for quoted, run in groupby(spans, key=lambda span: _has(span, "blockquote")):
         text = _written(list(run))
         written.append(re.sub("^", "> ", text, flags=re.MULTILINE) if quoted else text)
-    return "".join(written).strip()
+    return defused("".join(written)).strip()  # once more, for what came together only here
 
 
 def plain(source: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from adapters.slack import failures
 from adapters.slack.calls import Calls
-from adapters.slack.replies import TEXT_LIMIT, Forms, blocks_of, sections_of
+from adapters.slack.replies import POST_LIMIT, TEXT_LIMIT, Forms, blocks_of, sections_of, words_of
 from adapters.slack.traces import Mark
 from adapters.slack.wire import NoAnswer, Refused
 from bot.messages import ConversationRef
@@ -27,7 +27,7 @@ class Poster:
         answer = await self._down_the_ladder(
             conversation,
             "chat.postMessage",
-            _ladder(forms),
+            _ladder(forms, POST_LIMIT),
             thread_ts=conversation.thread or None,
             metadata=mark.metadata,
             unfurl_links=False,
@@ -41,7 +41,7 @@ class Poster:
     async def rewrite(self, conversation: ConversationRef, ts: str, forms: Forms, mark: Mark) -> bool:
         """Whether the words now stand in that message; False where it is gone. Harmless to repeat."""
         # An edit's mere text has to be short, and its blocks go only where that is said.
-        ladder = ({"blocks": [], **rung} for rung in _ladder(forms) if len(rung["text"]) <= TEXT_LIMIT)
+        ladder = ({"blocks": [], **rung} for rung in _ladder(forms, TEXT_LIMIT))
         try:
             await self._down_the_ladder(conversation, "chat.update", ladder, ts=ts, metadata=mark.metadata)
         except Refused as refused:
@@ -66,9 +66,10 @@ class Poster:
         raise last
 
 
-def _ladder(forms: Forms) -> Iterator[Mapping[str, Any]]:
-    """Standard Markdown, mrkdwn with what hangs on it, and mere text."""
+def _ladder(forms: Forms, text_limit: int) -> Iterator[Mapping[str, Any]]:
+    """Standard Markdown, mrkdwn with what hangs on it, and mere text: each only where it holds all the words."""
     yield {"blocks": blocks_of(forms), "text": forms.plain}
-    if forms.sections:
-        yield {"blocks": sections_of(forms), "text": forms.plain}
-    yield {"text": forms.mrkdwn}
+    if sections := sections_of(forms):
+        yield {"blocks": sections, "text": forms.plain}
+    if len(words := words_of(forms)) <= text_limit:
+        yield {"text": words}

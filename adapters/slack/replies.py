@@ -21,9 +21,10 @@ MESSAGE_LIMIT = 12_000
 BODY_LIMIT = 9_500
 """Of the words; the rest is for what hangs on them, so that no part is refused for its buttons."""
 TEXT_LIMIT = 3_900
-"""Of the words for notifications. Slack cuts a post's at 40,000 and refuses an edit's beyond 4,000."""
+"""Of the words for notifications; Slack refuses an edit with more than 4,000."""
+POST_LIMIT = 39_000
+"""Of the words of a post without blocks; Slack cuts off what is beyond 40,000, and says nothing."""
 _SECTION_LIMIT = 2_900
-_FALLBACK_LIMIT = 39_000
 _SOURCES_SHOWN = 3
 _TITLE_CHARS = 150
 _URL_CHARS = 500
@@ -39,16 +40,12 @@ DETAILS = "kefu_ticket_details"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forms:
-    """One message in every form we can send it in, best first."""
+    """One message. The lesser forms are made of it where they are needed: `sections_of`, `words_of`."""
 
     markdown: str
     """Standard Markdown: what a stream is filled with, and a `markdown` block holds."""
     extras: tuple[Block, ...] = ()
     """Sources, the ticket's card, buttons: below the words."""
-    sections: tuple[str, ...] = ()
-    """mrkdwn, for `section` blocks; () where it does not fit into a message."""
-    mrkdwn: str
-    """The same in one piece, for `text` alone."""
     plain: str
     """For notifications and screen readers, escaped."""
     number: int = 0
@@ -63,19 +60,18 @@ class Forms:
 def render(reply: Reply) -> tuple[Part, ...]:
     """The reply as messages of at most 12,000 characters in all their blocks; what can be pressed hangs on the last."""
     pieces = [_agent(reply), reply.text.strip() or "…"]
-    bodies = _bodies("\n\n".join(piece for piece in pieces if piece))
+    text = "\n\n".join(piece for piece in pieces if piece)
+    bodies = dialects.markdown(text, limit=BODY_LIMIT) or ("…",)
     extras = _extras(reply)
     last = len(bodies) - 1
-    return tuple(
-        Part(text=_shortened(plain := dialects.plain(body)), payload=_forms(body, number, last, extras, plain))
-        for number, body in enumerate(bodies)
-    )
+    parts = (_forms(body, number, extras if number == last else ()) for number, body in enumerate(bodies))
+    return tuple(Part(text=forms.plain, payload=forms) for forms in parts)
 
 
 def words_only(markdown: str) -> Forms:
     """Words that nothing hangs on, as one message: the beginning of them, should they be too many."""
     body = next(iter(dialects.markdown(markdown, limit=BODY_LIMIT)), "…")
-    return _forms(body, 0, 0, (), dialects.plain(body))
+    return _forms(body, 0, ())
 
 
 def blocks_of(forms: Forms) -> list[Block]:
@@ -83,36 +79,22 @@ def blocks_of(forms: Forms) -> list[Block]:
 
 
 def sections_of(forms: Forms) -> list[Block]:
-    """For a workspace that does not take `markdown` blocks, or not this one; nor then what is as new as they are."""
+    """mrkdwn, for a workspace that takes no `markdown` blocks, or not this one; nor then what is as new as they are.
+    Empty where it does not fit into a message."""
+    words = tuple(filter(None, map(dialects.mrkdwn, dialects.markdown(forms.markdown, limit=_SECTION_LIMIT // 2))))
+    if sum(map(len, words)) > BODY_LIMIT or any(len(piece) > _SECTION_LIMIT for piece in words):
+        return []
     known = [block for block in forms.extras if block["type"] != "context_actions"]
-    return [*(_section(text) for text in forms.sections), *known]
+    return [*map(_section, words), *known]
 
 
-def _bodies(text: str) -> tuple[str, ...]:
-    """The words in parts. Smaller ones where their escaped form would be too long for a message of mere text."""
-    bodies: tuple[str, ...] = ()
-    for limit in (BODY_LIMIT, BODY_LIMIT // 2, BODY_LIMIT // 6):
-        bodies = dialects.markdown(text, limit=limit)
-        if all(len(dialects.mrkdwn(body)) <= _FALLBACK_LIMIT for body in bodies):
-            break
-    return bodies or ("…",)
+def words_of(forms: Forms) -> str:
+    """mrkdwn in one piece, for a message of mere text."""
+    return dialects.mrkdwn(forms.markdown) or forms.plain
 
 
-def _forms(body: str, number: int, last: int, extras: tuple[Block, ...], plain: str) -> Forms:
-    return Forms(
-        markdown=body,
-        extras=extras if number == last else (),
-        sections=_sections(body),
-        mrkdwn=dialects.mrkdwn(body) or plain or "…",
-        plain=_shortened(plain) or "…",
-        number=number,
-    )
-
-
-def _sections(body: str) -> tuple[str, ...]:
-    pieces = tuple(filter(None, map(dialects.mrkdwn, dialects.markdown(body, limit=_SECTION_LIMIT // 2))))
-    fits = sum(map(len, pieces)) <= BODY_LIMIT and all(len(piece) <= _SECTION_LIMIT for piece in pieces)
-    return pieces if fits else ()
+def _forms(body: str, number: int, extras: tuple[Block, ...]) -> Forms:
+    return Forms(markdown=body, extras=extras, plain=_shortened(dialects.plain(body)) or "…", number=number)
 
 
 def _shortened(text: str) -> str:

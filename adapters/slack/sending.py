@@ -11,7 +11,7 @@ from adapters.slack.api import Api
 from adapters.slack.calls import Calls
 from adapters.slack.pacing import Pacer
 from adapters.slack.posting import Poster
-from adapters.slack.replies import Forms
+from adapters.slack.replies import Forms, words_only
 from adapters.slack.status import Status
 from adapters.slack.streams import POST, STOP, Asker, Stream, Streams
 from adapters.slack.timing import Timing
@@ -160,7 +160,7 @@ class Sender:
             await self._streams.end(stream)
         if stream.stopped and reply.outcome is Outcome.ANSWERED and stream.sent:
             # Stop was pressed when the answer was complete already: what has been seen stays, and no more comes.
-            forms = replace(forms, markdown=f"{stream.sent.rstrip()}…", sections=())
+            forms = replace(words_only(f"{stream.sent.rstrip()}…"), extras=forms.extras)
         try:
             return await self._poster.rewrite(stream.conversation, stream.ts, forms, mark)
         except Refused as refused:
