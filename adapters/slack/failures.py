@@ -110,9 +110,9 @@ def is_about_everything(refused: Refused) -> bool:
     )
 
 
-def is_later(refused: Refused) -> bool:
-    """Slack itself is unwell."""
-    return refused.error in _LATER | _PERHAPS
+def is_forbidden(refused: Refused) -> bool:
+    """We may not do this there, and asking again will not change it."""
+    return not (is_patience(refused) or is_dead_token(refused) or refused.error in _LATER | _PERHAPS | {""})
 
 
 def is_stream_ended(refused: Refused) -> bool:

@@ -210,9 +210,8 @@ class Sender:
     ) -> str:
         key = (conversation, mark)
         if self._needs_a_look(key, stream):
-            found = await self._looked(conversation, mark)
+            found = await self._looked(key)
             if found.arrived:
-                self._doubtful.pop(key, None)
                 return found.arrived
             if found.unfinished and forms.number == 0 and reply.author is Author.BOT and reply.turn_id:
                 left = Stream(conversation=conversation, turn=reply.turn_id, ts=found.unfinished, sure=False, open=True)
@@ -236,18 +235,26 @@ class Sender:
         # An answer that was worked on in this process is new; only its beginning can be another one's.
         return unknown if stream is None else stream.lost or (unknown and self._streams.may_be_left_over(stream))
 
-    async def _looked(self, conversation: ConversationRef, mark: Mark) -> Found:
+    async def _looked(self, key: tuple[ConversationRef, Mark]) -> Found:
         """What stands there; nothing where we may not look.
 
+        :raises SlackError, SendError: it has to be known, and is not to be known now.
         :raises Undeliverable: it was repeated once without looking, and its fate is unknown again.
         """
+        if self._streams.is_settling():
+            self._doubtful.setdefault(key, 0)  # for as long as nobody has looked
         try:
-            return await self._traces.look(conversation, mark)
-        except Refused as refused:
-            if failures.is_patience(refused) or failures.is_dead_token(refused) or failures.is_later(refused):
+            found = await self._traces.look(*key)
+        except (SlackError, SendError) as error:
+            if key not in self._doubtful:
+                return Found()  # it would have taken a process that died elsewhere, and just now
+            if not isinstance(error, Refused) or not failures.is_forbidden(error):
                 raise
-            log.warning("slack.thread_can_not_be_read", reason=refused.error)
-        if self._doubtful.get((conversation, mark), 0) > _BLIND_REPEATS:
+            log.warning("slack.thread_can_not_be_read", reason=error.error)
+        else:
+            self._doubtful.pop(key, None)
+            return found
+        if self._doubtful[key] > _BLIND_REPEATS:
             raise Undeliverable("nobody can tell whether it has arrived: the thread can not be read")
         return Found()
 
@@ -257,7 +264,7 @@ class Sender:
     def _settle(self, key: tuple[ConversationRef, Mark]) -> None:
         """This attempt has surely failed; one before it may still be of unknown fate."""
         self._doubtful[key] -= 1
-        if not self._doubtful[key]:
+        if self._doubtful[key] <= 0:
             del self._doubtful[key]
 
 

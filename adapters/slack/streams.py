@@ -225,7 +225,11 @@ class Streams:
 
     def may_be_left_over(self, stream: Stream) -> bool:
         """Whether a killed process may have begun to answer, and nobody has looked yet."""
-        return not stream.looked and self._clock.monotonic() - self._born <= self._timing.settling
+        return not stream.looked and self.is_settling()
+
+    def is_settling(self) -> bool:
+        """Whether this process is so young that one before it may have been killed over what we are to send."""
+        return self._clock.monotonic() - self._born <= self._timing.settling
 
     async def _is_left_over(self, stream: Stream) -> bool:
         """Whether a killed process left the beginning of an answer: then this turn goes on there, when it is final."""

@@ -17,6 +17,8 @@ from bot.telemetry import get_logger
 EVENT = "kefu_delivery"
 GROWING = "kefu_answer"
 """The event type of an answer that is not finished, where it is a message and no stream."""
+_LAST = frozenset({"actions", "context_actions"})
+"""Blocks that hang on finished answers only."""
 _PAGE = 200
 _PAGES = 5
 
@@ -104,5 +106,8 @@ class Traces:
 
 
 def _is_unfinished(message: Mapping[str, Any]) -> bool:
+    blocks = message.get("blocks")
+    if isinstance(blocks, list) and any(isinstance(block, dict) and block.get("type") in _LAST for block in blocks):
+        return False  # should Slack ever keep the metadata from us, no finished answer is written over
     found = message.get("metadata")
     return not found or (isinstance(found, dict) and found.get("event_type") == GROWING)

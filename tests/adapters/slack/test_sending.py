@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from adapters.slack.replies import render
-from bot.errors import CredentialsRefused, DestinationGone, NotSent, PerhapsSent
+from bot.errors import CredentialsRefused, DestinationGone, NotSent, PerhapsSent, Undeliverable
 from bot.messages import Author, ConversationRef, Outcome, Source
 from tests.adapters.slack.outgoing import QUICK, Outgoing, growing, outgoing, reply_of
 from tests.fakes.slack_api import Fault
@@ -88,6 +88,8 @@ async def test_twenty_threads_stream_side_by_side_without_mixing() -> None:
             (words,) = said(out, place)
             assert words.removesuffix("\n[有帮助] [没帮助]") == text
         assert not [call for call in out.fake.calls() if call.error == "ratelimited"]
+        assert len(out.fake.calls("chat.startStream")) == len(out.fake.calls("chat.stopStream")) == 20
+        assert not out.fake.calls("chat.postMessage", "chat.update")
 
 
 async def test_a_429_on_every_third_append_still_ends_with_the_whole_text_once() -> None:
@@ -361,6 +363,37 @@ async def test_nobody_can_be_reached(out: Outgoing) -> None:
     with pytest.raises(NotSent):
         await lost.sender.send(conversation, part.payload, replaces=None, delivery_id=1, reply=reply_of("好的"))  # type: ignore[arg-type]
     await lost.close()
+
+
+async def test_where_the_thread_can_never_be_read_operators_decide(out: Outgoing) -> None:
+    out.fake.tokens.loses("im:history")
+    conversation = out.asked("D5")
+    out.fake.faults.add(Fault(kind="close", method="chat.postMessage", times=2, apply=True))
+    (part,) = render(reply := reply_of("好的"))
+    for error in (PerhapsSent, PerhapsSent, Undeliverable):
+        with pytest.raises(error):
+            await out.sender.send(conversation, part.payload, replaces=None, delivery_id=1, reply=reply)  # type: ignore[arg-type]
+    assert len(out.fake.messages("D5")) == 2
+
+
+async def test_an_old_process_does_not_wait_to_look_through_a_new_thread() -> None:
+    async with outgoing(timing=type(QUICK)(answer=1.0, settling=0.0)) as out:
+        out.fake.faults.add(Fault(kind="ratelimited", method="conversations.replies", retry_after=60))
+        conversation = out.asked("D5")
+        (part,) = render(reply := reply_of("好的"))
+        await out.sender.send(conversation, part.payload, replaces=None, delivery_id=1, reply=reply)  # type: ignore[arg-type]
+        assert len(out.fake.messages("D5")) == 1
+
+
+async def test_a_finished_answer_is_never_taken_for_an_unfinished_one(out: Outgoing) -> None:
+    conversation = out.asked("D5")
+    await out.answer(conversation, TEXT)
+    second = Outgoing(out.fake)
+    second.sender.remember(conversation, team="T0KEFU", user="U5")
+    await second.deliver(conversation, reply_of("工单已提交。", outcome=Outcome.TICKET), delivery=50)
+    await second.close()
+    assert len(out.fake.messages("D5")) == 2
+    out.fake.once("D5", TEXT)
 
 
 async def test_what_could_not_be_written_down_is_not_sent_again(out: Outgoing) -> None:
