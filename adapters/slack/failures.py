@@ -110,6 +110,11 @@ def is_about_everything(refused: Refused) -> bool:
     )
 
 
+def is_forbidden(refused: Refused) -> bool:
+    """We may not do this there, and asking again will not change it."""
+    return not (is_patience(refused) or is_dead_token(refused) or refused.error in _LATER | _PERHAPS | {""})
+
+
 def is_stream_ended(refused: Refused) -> bool:
     """Its five minutes are over, or somebody ended it."""
     return refused.error in _STREAM_ENDED

@@ -141,10 +141,8 @@ class Transport:
 
 def _refusal(method: str, response: Any) -> SlackError:
     """What an answer says that is not ok, be it Slack's or of something in between."""
-    status = getattr(response, "status_code", None)
-    if not isinstance(status, int):  # the SDK could not read it as JSON, and hands over aiohttp's own object
-        status = getattr(response, "status", 0)
-        response = None
+    # Where the SDK could not read it as JSON, it hands over aiohttp's own object.
+    status = int(getattr(response, "status_code", None) or getattr(response, "status", None) or 0)
     found = getattr(response, "data", None)
     data = found if isinstance(found, dict) else {}
     code = data.get("error")
