@@ -37,11 +37,15 @@ class InOrder:
 
 
 def conversation_of(payload: Mapping[str, Any]) -> Hashable:
-    """What has to stay in order: the channel a payload is about. Nothing that stands there makes this fail."""
+    """What has to stay in order: the channel a payload is about, else the person who did something. Nothing that
+    stands there makes this fail."""
     event = payload.get("event")
     about = event if isinstance(event, dict) else payload
-    channel = about.get("channel") or about.get("channel_id")
-    if isinstance(channel, dict):
-        channel = channel.get("id")
     team = payload.get("team_id")
-    return (team if isinstance(team, str) else "", channel if isinstance(channel, str) else "")
+    where = _id(about.get("channel")) or _id(about.get("channel_id")) or _id(about.get("user"))
+    return (team if isinstance(team, str) else "", where)
+
+
+def _id(value: object) -> str:
+    found = value.get("id") if isinstance(value, dict) else value
+    return found if isinstance(found, str) else ""

@@ -16,7 +16,7 @@ from adapters.slack.order import InOrder, conversation_of
 from adapters.slack.sockets import Sockets
 from bot.ports import Intake
 from tests.adapters.slack.house import FAST, House, MemoryIntake, SystemClock, TokenCalls
-from tests.fakes.slack_api import FakeSlack, Fault
+from tests.fakes.slack_api import TEAM, FakeSlack, Fault
 
 
 @pytest.fixture
@@ -261,6 +261,7 @@ def test_any_payload_has_a_place_in_the_order() -> None:
     assert conversation_of({"team_id": "T1", "event": {"channel": "C1"}}) == ("T1", "C1")
     assert conversation_of({"channel": {"id": "C1"}}) == ("", "C1")
     assert conversation_of({"channel_id": "C1", "team_id": 7}) == ("", "C1")
+    assert conversation_of({"user": {"id": "U1"}, "channel": None}) == ("", "U1")
     assert conversation_of({"event": [], "channel": []}) == ("", "")
 
 
@@ -362,3 +363,66 @@ async def test_guests_are_answered_only_where_the_settings_say_so(
     async with running(slack, made(slack, open_house), intake):
         slack.people.says(slack.people.opens_dm("U7"), "now you hear me", user="U7")
         await until(lambda: "now you hear me" in intake.texts)
+
+
+async def test_a_ticket_from_a_message_in_a_closed_channel_goes_to_their_own_messages(
+    slack: FakeSlack, sockets: Sockets, house: House, intake: MemoryIntake
+) -> None:
+    slack.people.opens_channel("G1", member=False)
+    told = slack.people.says("G1", "打印机坏了", user="U9")
+    async with running(slack, sockets, intake), errands(house):
+        slack.hands.uses_shortcut("G1", told["ts"], "kefu_ticket_from_message", user="U5")
+        await slack.until(lambda: slack.views("U5"))
+        view = slack.views("U5")[-1]
+        slack.hands.submits(view["id"], {"kefu_ticket_text": {"kefu_ticket_words": "打印机坏了"}})
+        await until(lambda: intake.messages)
+        [found] = intake.messages
+        assert found.conversation.channel == slack.people.opens_dm("U5")
+        assert found.direct
+        [root] = slack.messages(found.conversation.channel)
+        assert found.conversation.thread == root.ts
+
+
+async def test_a_ticket_without_words_is_asked_for_again(
+    slack: FakeSlack, sockets: Sockets, house: House, intake: MemoryIntake
+) -> None:
+    slack.people.opens_channel("C1")
+    told = slack.people.says("C1", "x", user="U9")
+    async with running(slack, sockets, intake), errands(house):
+        slack.hands.uses_shortcut("C1", told["ts"], "kefu_ticket_from_message", user="U5")
+        await slack.until(lambda: slack.views("U5"))
+        view = slack.views("U5")[-1]
+        sent = slack.hands.submits(view["id"], {"kefu_ticket_text": {"kefu_ticket_words": "  "}})
+        await slack.until(lambda: slack.feed.deliveries[sent["id"]].fate)
+        assert slack.feed.deliveries[sent["id"]].answer["response_action"] == "errors"
+        assert intake.messages == []
+
+
+async def test_the_page_says_when_tickets_can_not_be_read(
+    slack: FakeSlack, sockets: Sockets, house: House, intake: MemoryIntake
+) -> None:
+    house.tickets.failures = 1
+    slack.people.knows("U5", locale="en-US")
+    async with running(slack, sockets, intake), errands(house):
+        slack.people.opens_home("U5")
+        await slack.until(lambda: slack.home("U5"))
+        assert "can not be shown right now" in str(slack.home("U5"))
+        slack.faults.add(Fault(kind="error", method="views.publish", error="fatal_error", times=1))
+        slack.people.opens_home("U5")
+        slack.people.opens_home("U5", tab="messages")
+        await slack.until(lambda: slack.calls("assistant.threads.setSuggestedPrompts"))
+        assert not [call for call in slack.calls("assistant.threads.setSuggestedPrompts") if call.error]
+
+
+async def test_workspaces_are_accounts_and_their_end_is_heard(
+    slack: FakeSlack, house: House, intake: MemoryIntake
+) -> None:
+    several = House(intake=intake, api=house.api, many=True)
+    async with running(slack, made(slack, several), intake):
+        slack.people.says("D5", "hello", user="U5")
+        await until(lambda: intake.messages)
+        [found] = intake.messages
+        assert (found.conversation.account, found.sender.id) == (TEAM, f"slack:{TEAM}/U5")
+        slack.people.uninstalls()
+        await until(lambda: several.gone)
+        assert several.gone[0][0].account == TEAM
