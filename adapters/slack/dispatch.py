@@ -80,6 +80,8 @@ class Dispatcher:
         if response.status != HTTPStatus.OK:
             return Answer(status=response.status)
         received: Received | None = request.context.get(_RECEIVED)
+        if received is not None and (whisper := received.whisper) is not None:
+            self._errands.put(lambda: self._pages.whisper(whisper.conversation, whisper.user, whisper.text))
         return Answer(payload=received.answer if received is not None else None)
 
     # -- What Bolt's listeners do: hand on --

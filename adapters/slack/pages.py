@@ -10,7 +10,7 @@ from adapters.slack.people import Calls, People
 from adapters.slack.reading import Reading
 from adapters.slack.wordings import language_of
 from bot.errors import StoreUnavailable
-from bot.messages import Language, Ticket
+from bot.messages import ConversationRef, Language, Ticket
 
 
 class OwnTickets(Protocol):
@@ -56,6 +56,16 @@ class Pages:
         language = await self.language(account, user)
         ticket = await self._tickets.find(number, requester=reading.sender(account, user).id)
         await self._api.call(account, "views.open", trigger_id=trigger, view=ticket_details(ticket, language))
+
+    async def whisper(self, conversation: ConversationRef, user: str, text: str) -> None:
+        await self._api.call(
+            conversation.account,
+            "chat.postEphemeral",
+            channel=conversation.channel,
+            thread_ts=conversation.thread,
+            user=user,
+            text=text,
+        )
 
     async def form(self, account: str, user: str, about: TicketAbout, trigger: str) -> None:
         language = await self.language(account, user)

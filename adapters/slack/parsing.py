@@ -44,6 +44,8 @@ class Parsed:
     home_opened: str = ""
     """The tab of App Home that the person has opened."""
     channel: str = ""
+    overheard: bool = False
+    """People of other companies can read what is answered there."""
 
 
 def parse_event(data: object, reading: Reading) -> Parsed:
@@ -104,6 +106,7 @@ def _message(call: EventCall, place: Place, reading: Reading) -> Parsed:
         user=event.user,
         home=foreign(event.home, place),
         if_engaged=not direct and not mentioned,
+        overheard=bool(call.is_ext_shared_channel),
     )
 
 
@@ -186,7 +189,7 @@ def _profile_name(message: Message) -> str:
 
 
 def _direct(event: Event) -> bool:
-    return event.channel_type == "im" or (not event.channel_type and event.channel.startswith("D"))
+    return event.channel_type in ("im", "app_home") or (not event.channel_type and event.channel.startswith("D"))
 
 
 # -- Everything else --

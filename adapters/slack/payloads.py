@@ -155,6 +155,7 @@ class EventCall(_Received):
     team_id: Id = ""
     enterprise_id: Id = ""
     context_team_id: Id = ""
+    is_ext_shared_channel: bool | None = False
     event_id: Id = ""
     authorizations: tuple[Authorization, ...] | None = ()
     event: Event

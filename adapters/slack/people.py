@@ -1,9 +1,10 @@
 """Who somebody is: their name, their language, and whether they are one of the company's own people.
 
 Employees ask here, and the knowledge they may be told from is not for everybody. So people of other companies in a
-shared channel (Slack Connect) are never answered, and guests of the workspace only where the settings say so. Strangers
-are known by the payload itself. That somebody is a guest only `users.info` says; while it gives no answer people count
-as employees: guests are few and were invited, and an outage must not make the bot deaf to everybody else.
+shared channel (Slack Connect) are never answered, guests of the workspace only where the settings say so, and nobody
+where strangers read along (`adapters.slack.receiving`). Strangers are known by the payload itself. That somebody is a
+guest only `users.info` says; while it gives no answer people count as employees: guests are few and were invited, and
+an outage must not make the bot deaf to everybody else.
 """
 
 from __future__ import annotations

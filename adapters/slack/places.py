@@ -49,8 +49,12 @@ class Spot:
 class Places:
     """Finds them. Remembers what it posted: a command that is delivered twice is posted once."""
 
-    def __init__(self, *, api: Calls, limit: float = LIMIT) -> None:
+    def __init__(self, *, api: Calls, shared: bool = False, limit: float = LIMIT) -> None:
+        """
+        :param shared: channels that other companies read are as good as any.
+        """
         self._api = api
+        self._shared = shared
         self._limit = limit
         self._spots: OrderedDict[str, Spot] = OrderedDict()
 
@@ -59,7 +63,7 @@ class Places:
         if (known := self._spots.get(asked.key)) is not None:
             return known
         words = escape(_shortened(asked.words or f"/{asked.command}"))
-        if asked.channel.startswith("D"):
+        if asked.channel.startswith("D") or not await self._is_ours(account, asked.channel):
             spot = await self._in_private(account, asked.user, wordings.ASKED_IN_PRIVATE[language], words)
         else:
             text = wordings.ASKS[language].format(who=f"<@{asked.user}>", words=words)
@@ -84,7 +88,7 @@ class Places:
         return self._remember(key, spot or Spot(channel=about.channel, thread=about.thread))
 
     async def _is_ours(self, account: str, channel: str) -> bool:
-        """Whether we are a member; where Slack does not say, we hope so."""
+        """Whether we are a member, among ourselves; where Slack does not say, we hope so."""
         try:
             async with asyncio.timeout(self._limit):
                 answer = await self._api.call(account, "conversations.info", channel=channel)
@@ -95,6 +99,8 @@ class Places:
         found = answer.get("channel")
         if not isinstance(found, dict) or found.get("is_im"):
             return True
+        if found.get("is_ext_shared") and not self._shared:
+            return False
         return bool(found.get("is_member", True))
 
     async def _in_private(self, account: str, user: str, phrase: str, words: str) -> Spot | None:

@@ -35,6 +35,15 @@ class Engaged(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Whisper:
+    """What one person is told in a channel, and nobody else."""
+
+    conversation: ConversationRef
+    user: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Received:
     """What one payload came to."""
 
@@ -43,6 +52,7 @@ class Received:
     interaction: Interacted | None = None
     answer: Mapping[str, Any] | None = None
     """What is said in the acknowledgement itself."""
+    whisper: Whisper | None = None
 
 
 class Receiver:
@@ -54,6 +64,7 @@ class Receiver:
         many: bool,
         collections: tuple[str, ...],
         guests: bool,
+        shared_channels: bool,
         me: Callable[[str], str],
         people: People,
         places: Places,
@@ -71,6 +82,7 @@ class Receiver:
         self._many = many
         self._collections = collections
         self._guests = guests
+        self._shared_channels = shared_channels
         self._me = me
         self._people = people
         self._places = places
@@ -118,6 +130,10 @@ class Receiver:
             if reason := not_ours(person, home=parsed.home, place=parsed.place, guests=self._guests):
                 _note(reason)
                 return Received(reading=reading, event=replace(parsed, message=None, ignored=reason))
+            if parsed.overheard and not self._shared_channels:
+                text = wordings.OVERHEARD[_language(person)]
+                whisper = Whisper(conversation=message.conversation, user=parsed.user, text=text)
+                return Received(reading=reading, event=replace(parsed, message=None), whisper=whisper)
             message = _introduced(message, person)
         await self._keep(message, intake)
         if message.kind is MessageKind.STOP:

@@ -96,6 +96,8 @@ class ChannelSettings(pydantic.BaseModel):
     """What employees may be told from."""
     guests: bool = False
     """Whether guests of the workspace are answered too. People of other companies never are."""
+    shared_channels: bool = False
+    """Whether our own people are answered in channels that are shared with other companies, who then read along."""
 
     @pydantic.model_validator(mode="before")
     @classmethod

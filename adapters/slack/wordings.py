@@ -82,6 +82,10 @@ ANSWERED_IN_PRIVATE: Final[Mapping[Language, str]] = {
     "zh": "我不在这个频道里，会在我们的私信里答复您。",
     "en": "I am not a member of this channel, so I answer you in our direct messages.",
 }
+OVERHEARD: Final[Mapping[Language, str]] = {
+    "zh": "这个频道有其他公司的人，我不在这里回答内部问题。请在我们的私信里问我。",
+    "en": "People of another company read along here, so I do not answer. Please ask me in a direct message.",
+}
 OF_TICKET: Final[Mapping[Language, str]] = {"zh": "您要登记的工单：{words}", "en": "The ticket you open: {words}"}
 
 PROMPTS: Final[Mapping[Language, tuple[tuple[str, str], ...]]] = {

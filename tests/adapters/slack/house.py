@@ -161,6 +161,7 @@ class House:
     api: Calls
     many: bool = False
     guests: bool = False
+    shared_channels: bool = False
     clock: Any = field(default_factory=SystemClock)
     tickets: SomeTickets = field(default_factory=SomeTickets)
     stopped: list[tuple[str, str, str]] = field(default_factory=list)
@@ -173,9 +174,10 @@ class House:
             many=self.many,
             collections=("default",),
             guests=self.guests,
+            shared_channels=self.shared_channels,
             me=lambda account: "",
             people=self.people,
-            places=Places(api=self.api),
+            places=Places(api=self.api, shared=self.shared_channels),
             engaged=self.intake,
             uninstalled=self._uninstalled,
             stopped=lambda *where: self.stopped.append(where),

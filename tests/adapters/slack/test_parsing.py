@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -13,7 +14,22 @@ from hypothesis import strategies as st
 from adapters.slack.interactions import parse_command, parse_interaction
 from adapters.slack.parsing import Parsed, parse_event
 from bot.messages import ConversationRef, IncomingMessage, MessageKind
-from tests.adapters.slack.house import MANY, ME, READING, STAMP, TEAM, Json, call, edited, mentioned, pressed, said
+from tests.adapters.slack.house import (
+    MANY,
+    ME,
+    READING,
+    STAMP,
+    TEAM,
+    House,
+    Json,
+    MemoryIntake,
+    NobodyAnswers,
+    call,
+    edited,
+    mentioned,
+    pressed,
+    said,
+)
 
 
 def message(event: Json, **about: Any) -> IncomingMessage:
@@ -389,6 +405,15 @@ def test_nothing_that_slack_might_send_raises(payload: Any) -> None:
             if found is not None:
                 _fits(found)
         parse_command(payload, reading)
+
+
+@settings(max_examples=100, deadline=None)
+@given(_mutated() | st.dictionaries(st.text(max_size=12), _JSON, max_size=4))
+def test_whatever_is_surely_slacks_is_acknowledged(payload: Any) -> None:
+    if isinstance(payload, dict):
+        intake = MemoryIntake()
+        answer = asyncio.run(House(intake=intake, api=NobodyAnswers()).dispatcher.dispatch(payload, intake))
+        assert answer.status == 200
 
 
 def test_a_huge_message_is_read() -> None:

@@ -426,3 +426,22 @@ async def test_workspaces_are_accounts_and_their_end_is_heard(
         slack.people.uninstalls()
         await until(lambda: several.gone)
         assert several.gone[0][0].account == TEAM
+
+
+async def test_where_strangers_read_along_nobody_is_answered_aloud(
+    slack: FakeSlack, sockets: Sockets, house: House, intake: MemoryIntake
+) -> None:
+    slack.people.opens_channel("C1", shared_with=["T9"])
+    slack.people.knows("U5", locale="en-US")
+    async with running(slack, sockets, intake), errands(house):
+        slack.people.mentions("C1", "what do we pay?", user="U5")
+        await slack.until(lambda: slack.ephemeral("C1", "U5"))
+        assert intake.messages == []
+        assert slack.messages("C1") == []
+        slack.hands.commands("C1", "/ask", "what do we pay?", user="U5")
+        await until(lambda: intake.messages)
+        assert intake.messages[0].direct
+    loud = House(intake=intake, api=house.api, shared_channels=True)
+    async with running(slack, made(slack, loud), intake):
+        slack.people.mentions("C1", "the address?", user="U5")
+        await until(lambda: "the address?" in intake.texts)
