@@ -76,9 +76,11 @@ class Responses:
 
     def act(self, view: Json, answer: Any) -> None:
         """A submission's `response_action`; nothing closes the modal."""
+        if not answer:
+            view["_closed"] = True
+            self._state.touch()
+            return
         match answer:
-            case None | {}:
-                view["_closed"] = True
             case {"response_action": "clear"}:
                 for one in self._state.views.values():
                     one["_closed"] = one["_closed"] or one["root_view_id"] == view["root_view_id"]

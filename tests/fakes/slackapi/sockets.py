@@ -166,7 +166,7 @@ class Sockets:
         if not link.silent:
             with contextlib.suppress(ConnectionError):
                 await link.ws.send_str(json.dumps({**envelope, "envelope_id": envelope_id}, ensure_ascii=False))
-        limit = asyncio.ensure_future(self._state.clock.sleep(ack_seconds))
+        limit = asyncio.ensure_future(self._state.clock.sleep_until(outcome.at + ack_seconds))
         try:
             await asyncio.wait({future, limit}, return_when=asyncio.FIRST_COMPLETED)
             if future.done() and future.exception() is None:
