@@ -319,6 +319,10 @@ async def test_status_and_sessions(slack: FakeSlack, ask: Asking) -> None:
     place = {"channel_id": "D5", "thread_ts": root}
     await ask.ok("assistant.threads.setStatus", **place, status="Thinking…")
     assert slack.status("D5", root) == "Thinking…"
+    slack.clock.advance(120)
+    assert slack.status("D5", root) == "", "Slack takes it away by itself"
+    await ask.ok("assistant.threads.setStatus", **place, status="Thinking…")
+    assert slack.status("D5", root) == "Thinking…"
     await ask.ok("chat.postMessage", channel="D5", text="a", thread_ts=root)
     assert slack.status("D5", root) == "", "a post clears it"
     lines = ["a"] * 11
@@ -384,7 +388,7 @@ async def test_connections_break(slack: FakeSlack, ask: Asking, kind: Any, apply
 async def test_wrong_answers_on_order(slack: FakeSlack, ask: Asking) -> None:
     slack.people.opens_channel("C1")
     for kind in ("html", "truncated", "empty", "shape", "error"):
-        slack.faults.add(Fault(kind=kind, times=1, code=502))  # type: ignore[arg-type]
+        slack.faults.add(Fault(kind=kind, times=1, code=502))
     url, auth = f"{slack.api_url}chat.postMessage", {"Authorization": f"Bearer {slack.bot_token}"}
     seen = []
     for _ in range(5):

@@ -89,6 +89,9 @@ async def test_requests_are_signed_as_the_library_wants_it(slack: FakeSlack, bot
     assert event["event_id"] == said["event_ids"][0]
     assert event["event"]["channel_type"] == "im"
     assert event["authorizations"][0]["team_id"] == "T0KEFU"
+    again, again_headers = slack.feed.signed(said["event_ids"][0])
+    assert again == body
+    assert verifier.is_valid_request(again, again_headers)
     slack.feed.skew = -301
     slack.people.says("D5", "stale")
     await slack.until(lambda: len(bot.seen) == 2)
@@ -187,7 +190,7 @@ async def test_the_shapes_of_events(slack: FakeSlack) -> None:
     assert inner(slack, broadcast)["root"]["ts"] == root
     assert inner(slack, people.joins("C1", "U8"))["subtype"] == "channel_join"
     other = inner(slack, people.bot_says("C1", "beep"))
-    assert (other["subtype"], other["bot_id"], other["user"]) == ("bot_message", "BOTHER", "")
+    assert (other["subtype"], other["bot_id"], "user" in other) == ("bot_message", "BOTHER", False)
     assert inner(slack, people.opens_home("U5", tab="messages"))["tab"] == "messages"
     gone = people.uninstalls()
     assert [inner(slack, gone, number)["type"] for number in (0, 1)] == ["app_uninstalled", "tokens_revoked"]
@@ -210,6 +213,9 @@ async def test_other_workspaces_and_enterprises(slack: FakeSlack, ask: Asking) -
     outer = slack.feed.deliveries[connected["event_ids"][0]].payload
     assert (outer["team_id"], outer["event"]["team"], outer["event"]["user_team"]) == ("T0KEFU", "T9", "T9")
     assert outer["is_ext_shared_channel"] is True
+    ask.token = slack.app_token
+    listed = await ask.ok("apps.event.authorizations.list", event_context=outer["event_context"])
+    assert [one["team_id"] for one in listed["authorizations"]] == ["T0KEFU"]
     ask.token = "xoxb-two"
     assert await ask.refused("chat.postMessage", channel="C1", text="x") == "channel_not_found"
 
@@ -309,6 +315,12 @@ async def test_sockets_are_refreshed_silenced_and_counted(slack: FakeSlack, ask:
         await second.ping()
         with pytest.raises(TimeoutError):
             await second.receive(timeout=0.05)
+        slack.sockets.mute = True
+        ask.token = slack.app_token
+        async with ask.http.ws_connect((await ask.ok("apps.connections.open"))["url"]) as deaf:
+            with pytest.raises(TimeoutError):
+                await deaf.receive(timeout=0.05)
+        slack.sockets.mute = False
         async with socket(slack, ask.http) as third:
             slack.clock.advance(3)
             assert (await acknowledge(third))["retry_attempt"] == 1
@@ -405,6 +417,34 @@ async def test_what_people_press_is_not_repeated(slack: FakeSlack, bot: Bot) -> 
     trigger = slack.hands.commands("C1", "/ask", "words", user="U5")["id"]
     await slack.until(lambda: slack.feed.deliveries[trigger].fate == "gave_up")
     assert len(bot.seen) == 3
+
+
+async def test_a_view_that_slack_does_not_take(slack: FakeSlack, ask: Asking, bot: Bot) -> None:
+    said: dict[str, Any] = {}
+
+    async def answers(request: web.Request, body: bytes) -> web.Response:
+        return web.json_response(said) if b"view_submission" in body else web.Response()
+
+    bot.answer = answers
+    view = {"type": "modal", "title": {"type": "plain_text", "text": "T"}, "blocks": [SECTION]}
+    trigger = slack.hands.commands("C1", "/ask", user="U5")["trigger_id"]
+    opened = (await ask.ok("views.open", trigger_id=trigger, view=view))["view"]["id"]
+    for answer, complaint in (
+        ({"response_action": "dance"}, "no such answer"),
+        ({"response_action": "errors", "errors": {"nowhere": "x"}}, "errors for blocks"),
+        ({"response_action": "update", "view": {"type": "modal"}}, "invalid_arguments"),
+    ):
+        said.clear()
+        said.update(answer)
+        slack.hands.submits(opened)
+        await slack.until(lambda: slack.responses.refused)
+        assert complaint in slack.responses.refused.pop()
+    said |= {"response_action": "update", "view": view | {"title": {"type": "plain_text", "text": "Done"}}}
+    slack.hands.submits(opened)
+    await slack.until(lambda: slack.view_text(slack.views()[0]) == "Done\nhello")
+    said["response_action"] = "clear"
+    slack.hands.submits(opened)
+    await slack.until(lambda: not slack.views())
 
 
 # -- OAuth --

@@ -109,6 +109,8 @@ async def test_lengths_of_a_chunk_and_of_the_whole(slack: FakeSlack, ask: Asking
     assert await ask.refused("chat.appendStream", **stream, chunks=words("ab")) == "msg_too_long"
     await ask.ok("chat.appendStream", **stream, chunks=words("a"))
     assert await ask.refused("chat.stopStream", **stream, chunks=words("b")) == "msg_too_long"
+    section = {"type": "section", "text": {"type": "plain_text", "text": "a" * 1_300}}
+    assert await ask.refused("chat.stopStream", **stream, blocks=[section]) == "msg_too_long"
     await ask.ok("chat.stopStream", **stream)
     assert slack.texts("C1") == ["字" * 11_999 + "a"]
 
@@ -173,6 +175,9 @@ async def test_somebody_presses_stop(slack: FakeSlack, ask: Asking, place: dict[
     assert (event["type"], event["streaming_message_ts"]) == ("agent_session_stopped", [stream["ts"]])
     assert await ask.refused("chat.appendStream", **stream, chunks=words("b")) == "stopped_by_user"
     assert await ask.refused("chat.stopStream", **stream) == "message_not_in_streaming_state"
+    with pytest.raises(LookupError, match="no Stop"):
+        slack.people.stops("C1", root)
+    await ask.ok("agents.sessions.setStatus", channel_id="C1", thread_ts=root, status="processing")
     assert slack.people.stops("C1", root)["streams"] == []
 
 

@@ -38,7 +38,10 @@ class Delivery:
 
 
 class Feed:
-    """Every delivery is its own task. `transport` is "socket" or "http" (to `request_url`)."""
+    """Every delivery is its own task. `transport` is "socket" or "http" (to `request_url`).
+
+    Over Socket Mode an event waits for a socket as long as there is none; that is no attempt.
+    """
 
     def __init__(self, state: State, sockets: Sockets, *, signing_secret: str) -> None:
         self._state = state
@@ -82,6 +85,11 @@ class Feed:
     def unacknowledged(self) -> list[Delivery]:
         """Those the bot has not taken; the ones Slack gave up among them."""
         return [delivery for delivery in self.deliveries.values() if delivery.fate != "acknowledged"]
+
+    def signed(self, delivery_id: str) -> tuple[bytes, dict[str, str]]:
+        """Body and headers of the request that Slack sends for it, for a test that mutates or repeats them."""
+        body, content_type = _body(self.deliveries[delivery_id])
+        return body, self._headers(body, content_type)
 
     async def verify(self, url: str) -> bool:
         """What Slack does when a request URL is entered: a signed challenge that must come back."""

@@ -167,9 +167,14 @@ class People:
         return {"event_ids": self._events.send(event, home)}
 
     def stops(self, channel: str, thread: str, *, user: str = "U1") -> Json:
-        """Somebody presses Stop in a thread: its streams end, and the bot is told which."""
+        """Somebody presses Stop in a thread: its streams end, and the bot is told which.
+
+        :raises LookupError: no Stop is to be seen, as the session is not `processing` and nothing streams.
+        """
         room = self._state.channels[channel]
         ended = self._streams.presses_stop(room, thread)
+        if not ended and room.sessions.get(thread, {}).get("status") != "processing":
+            raise LookupError(f"no Stop in {channel} {thread}")
         event: Json = {
             "type": "agent_session_stopped", "channel": channel, "thread_ts": thread, "user": user,
             "streaming_message_ts": ended, "event_ts": self._state.new_ts(),
