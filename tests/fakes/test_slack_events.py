@@ -174,6 +174,15 @@ async def test_twins_have_different_ids_and_one_ts(slack: FakeSlack) -> None:
     assert len(slack.people.mentions("C1", "hello", user="U5")["event_ids"]) == 1
 
 
+async def test_the_bot_hears_only_where_it_is(slack: FakeSlack) -> None:
+    slack.people.opens_channel("C1", member=False)
+    assert slack.people.mentions("C1", "hello", user="U5")["event_ids"] == []
+    slack.people.opens_channel("G1", kind="mpim")
+    assert inner(slack, slack.people.says("G1", "hello", user="U5"))["channel_type"] == "mpim"
+    slack.state.subscribed = {"message.groups"}
+    assert slack.people.says("G1", "hello", user="U5")["event_ids"] == []
+
+
 async def test_the_shapes_of_events(slack: FakeSlack) -> None:
     people = slack.people
     root = people.says("C1", "q", user="U5")["ts"]
@@ -400,6 +409,26 @@ async def test_buttons_shortcuts_and_answers(slack: FakeSlack, ask: Asking, bot:
     slack.clock.advance(1800)
     async with ask.http.post(forms[1]["response_url"], json={"text": "late"}) as response:
         assert (response.status, await response.text()) == (404, "expired_url")
+
+
+async def test_the_home_tab_and_modals_are_pressed(slack: FakeSlack, ask: Asking, bot: Bot) -> None:
+    button = {"type": "button", "text": {"type": "plain_text", "text": "Go"}, "action_id": "go", "value": "7"}
+    slack.people.opens_home("U5")
+    home = {"type": "home", "blocks": [{"type": "actions", "elements": [button]}]}
+    await ask.ok("views.publish", user_id="U5", view=home)
+    trigger = slack.hands.presses_in_home("U5", "go")["trigger_id"]
+    modal = {"type": "modal", "title": {"type": "plain_text", "text": "T"}, "blocks": [SECTION | {"accessory": button}]}
+    opened = (await ask.ok("views.open", trigger_id=trigger, view=modal | {"notify_on_close": True}))["view"]["id"]
+    slack.hands.presses_in_view(opened, "go")
+    slack.hands.closes(opened)
+    slack.hands.uses_global_shortcut("help", user="U5")
+    await slack.until(lambda: not slack.feed.unacknowledged())
+    forms = [json.loads(parse_qs(body.decode())["payload"][0]) for _, body in bot.seen if body[:8] == b"payload="]
+    assert {form["type"] for form in forms} == {"block_actions", "view_closed", "shortcut"}
+    assert {form["container"]["type"] for form in forms if "container" in form} == {"view"}
+    with pytest.raises(LookupError):
+        slack.hands.submits(opened)
+    assert slack.views() == []
 
 
 async def test_what_people_press_is_not_repeated(slack: FakeSlack, bot: Bot) -> None:
