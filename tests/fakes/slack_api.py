@@ -13,8 +13,10 @@ In a test's own loop::
         slack.hands.presses("D5", ts, "kefu_act:ticket")                 # buttons, modals, commands, shortcuts
 
 - `people`, `hands`: what people do. `feed`: what became of it (`unacknowledged()`, `deliveries`, `again(id, 3)`),
-  `feed.schedule` are the pauses before retries, `feed.ack_seconds` the three seconds.
-- `sockets`: `kill()`, `silence()`, `disconnect("refresh_requested")`, `links`, `opened`.
+  `feed.schedule` are the pauses before retries (a test that kills the bot wants short ones, and enough of them),
+  `feed.ack_seconds` the three seconds, `feed.signed(id)` a request to mutate.
+- `sockets`: `kill()`, `silence()`, `mute`, `disconnect("refresh_requested")`, `links`, `opened`; `sockets.url` may be
+  set to a proxy in front.
 - `faults`, `rates.on`, `tokens.ends("token_revoked")`, `tokens.loses("chat:write")`, `streams.dies(channel)`,
   `streams.life`, `oauth.rotation`; `clock.advance(300)` lets five minutes pass for streams, triggers, rates, retries.
 - `messages`, `texts`, `ephemeral`, `views`, `home`, `status`, `session`, `pings`, `calls`: what is to be seen.
@@ -104,7 +106,7 @@ class FakeSlack:
         self.people = People(self.state, self.events, self.streams, self.tokens)
         self.hands = Presses(self.state, self.feed, self.responses)
         self.looking = Looking(self.state)
-        tables = (chat, sessions, self.streams, views, self.sockets, Lookups(self.state, self.tokens))
+        tables = (chat, sessions, self.events, self.streams, views, self.sockets, Lookups(self.state, self.tokens))
         methods = {name: work for part in tables for name, work in part.table().items()}
         self.server = Server(self.state, self.tokens, self.faults, self.rates, self.oauth, self.streams, methods)
         self.state.team(TEAM)

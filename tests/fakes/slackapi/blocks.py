@@ -36,10 +36,10 @@ def check_view(blocks: Any, surface: str) -> list[Json]:
     return _checked(blocks, limit=VIEW_BLOCKS, surface=surface, pointer="/view/blocks", error="invalid_arguments")
 
 
-def check_sum(blocks: Sequence[Json]) -> None:
+def check_sum(blocks: list[Json]) -> None:
     """:raises Refused: msg_blocks_too_long, for all of a message's blocks together."""
     markdown = sum(len(str(block.get("text", ""))) for block in blocks if block.get("type") == "markdown")
-    if markdown > MARKDOWN_LIMIT or sum(map(_size, blocks)) > SUM_LIMIT:
+    if markdown > MARKDOWN_LIMIT or size(blocks) > SUM_LIMIT:
         raise Refused("msg_blocks_too_long")
 
 
@@ -183,14 +183,14 @@ _BLOCKS: dict[str, Callable[[Json, str, Complaint], None]] = {
 }
 
 
-def _size(part: Any) -> int:
+def size(part: Any) -> int:
     """Characters of everything in it that is shown."""
     if isinstance(part, dict):
         own = part.get("text")
         return (len(own) if isinstance(own, str) else 0) + sum(
-            _size(value) for key, value in part.items() if isinstance(value, (dict, list))
+            size(value) for value in part.values() if isinstance(value, (dict, list))
         )
-    return sum(map(_size, part)) if isinstance(part, list) else 0
+    return sum(map(size, part)) if isinstance(part, (list, tuple)) else 0
 
 
 def _words(part: Any) -> str:
@@ -198,9 +198,9 @@ def _words(part: Any) -> str:
     match part:
         case {"type": "plain_text" | "mrkdwn" | "markdown" | "text", "text": str(text)}:
             return text
-        case {"type": "header" | "section", **rest}:
-            return "\n".join(filter(None, [_words(rest.get("text")), *map(_words, rest.get("fields", ())),
-                                           _words(rest.get("accessory"))]))  # fmt: skip
+        case {"type": "header" | "section"}:
+            inner = [part.get("text"), *part.get("fields", ()), part.get("accessory")]
+            return "\n".join(filter(None, map(_words, inner)))
         case {"type": "context", "elements": list(inside)}:
             return " ".join(map(_words, inside))
         case {"type": "actions" | "context_actions", "elements": list(inside)}:

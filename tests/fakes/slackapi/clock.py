@@ -26,7 +26,10 @@ class SlackClock:
 
     async def sleep(self, seconds: float) -> None:
         """Until that much has passed here."""
-        deadline = self.now() + seconds
+        await self.sleep_until(self.now() + seconds)
+
+    async def sleep_until(self, deadline: float) -> None:
+        """Until that time is reached here; not at all if it is over."""
         while (left := deadline - self.now()) > 0:
             moved = self._moved
             with contextlib.suppress(TimeoutError):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from tests.fakes.slackapi.chat import Handler
+from tests.fakes.slackapi.errors import Refused
 from tests.fakes.slackapi.feed import Feed
-from tests.fakes.slackapi.places import public
+from tests.fakes.slackapi.params import Params
+from tests.fakes.slackapi.places import Caller, public
 from tests.fakes.slackapi.state import APP, Channel, Json, Message, State, Team
 
 VERIFICATION_TOKEN = "fake-verification-token"
@@ -77,6 +80,15 @@ class Events:
             "previous_message": public(message, team.id),
         }  # fmt: skip
         return self.send(self._inner(channel, fields, ts), team, channel=channel)
+
+    def table(self) -> dict[str, Handler]:
+        return {"apps.event.authorizations.list": self._authorizations}
+
+    def _authorizations(self, params: Params, caller: Caller) -> Json:
+        delivery = self._feed.deliveries.get(params.required("event_context").removeprefix("4-"))
+        if delivery is None:
+            raise Refused("invalid_event_context")
+        return {"authorizations": delivery.payload.get("authorizations", []), "cursor_next": ""}
 
     # -- chat.Echo --
 

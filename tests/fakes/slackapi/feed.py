@@ -38,7 +38,10 @@ class Delivery:
 
 
 class Feed:
-    """Every delivery is its own task. `transport` is "socket" or "http" (to `request_url`)."""
+    """Every delivery is its own task. `transport` is "socket" or "http" (to `request_url`).
+
+    Over Socket Mode an event waits for a socket as long as there is none; that is no attempt.
+    """
 
     def __init__(self, state: State, sockets: Sockets, *, signing_secret: str) -> None:
         self._state = state
@@ -62,10 +65,12 @@ class Feed:
     # -- Sending --
 
     def push(self, kind: Kind, payload: Json, delivery_id: str) -> Delivery:
-        """Sends it off."""
+        """Sends it off. Needs a running loop, as every deed of people does."""
         delivery = Delivery(id=delivery_id, kind=kind, payload=payload, at=self._state.clock.now())
         self.deliveries[delivery_id] = delivery
-        self._begin(self._deliver(delivery))
+        task = asyncio.get_running_loop().create_task(self._deliver(delivery))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         return delivery
 
     async def again(self, delivery_id: str, copies: int = 1) -> list[bool]:
@@ -80,6 +85,11 @@ class Feed:
     def unacknowledged(self) -> list[Delivery]:
         """Those the bot has not taken; the ones Slack gave up among them."""
         return [delivery for delivery in self.deliveries.values() if delivery.fate != "acknowledged"]
+
+    def signed(self, delivery_id: str) -> tuple[bytes, dict[str, str]]:
+        """Body and headers of the request that Slack sends for it, for a test that mutates or repeats them."""
+        body, content_type = _body(self.deliveries[delivery_id])
+        return body, self._headers(body, content_type)
 
     async def verify(self, url: str) -> bool:
         """What Slack does when a request URL is entered: a signed challenge that must come back."""
@@ -119,7 +129,7 @@ class Feed:
         else:
             outcome = await self._over_http(delivery, number, reason)
         delivery.attempts.append(outcome)
-        if outcome.acknowledged and not delivery.fate:
+        if outcome.acknowledged and delivery.fate != "acknowledged":
             delivery.fate = "acknowledged"
             delivery.answer = outcome.answer
             self.answered(delivery)
@@ -133,7 +143,7 @@ class Feed:
             headers |= {"X-Slack-Retry-Num": str(number), "X-Slack-Retry-Reason": REASONS.get(reason, reason)}
         outcome = Outcome(number=number, at=self._state.clock.now())
         posting = asyncio.ensure_future(self._post(self.request_url, body, headers))
-        waiting = asyncio.ensure_future(self._state.clock.sleep(self.ack_seconds))
+        waiting = asyncio.ensure_future(self._state.clock.sleep_until(outcome.at + self.ack_seconds))
         try:
             await asyncio.wait({posting, waiting}, return_when=asyncio.FIRST_COMPLETED)
             if not posting.done():
@@ -167,11 +177,6 @@ class Feed:
         signed = signing.headers(self.signing_secret, int(time.time()) + self.skew, body)
         agent = "Slackbot 1.0 (+https://api.slack.com/robots)"
         return {"Content-Type": content_type, "User-Agent": agent, **signed}
-
-    def _begin(self, work: Any) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
 
 def _envelope(delivery: Delivery, number: int) -> Json:

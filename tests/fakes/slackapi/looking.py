@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tests.fakes.slackapi import blocks as kit
+from tests.fakes.slackapi.sessions import LINE_LIFE
 from tests.fakes.slackapi.state import Call, Json, Message, State
 
 _PING = re.compile(r"<!(?:channel|here|everyone)(?:\|[^>]*)?>|<!subteam\^[^>]+>|<@[UW][A-Z0-9]+(?:\|[^>]*)?>")
@@ -92,7 +93,9 @@ class Looking:
 
     def status(self, channel: str, thread: str) -> str:
         """The line under the thread; "" where none is shown."""
-        return str(self._state.channels[channel].statuses.get(thread, {}).get("status", ""))
+        found = self._state.channels[channel].statuses.get(thread, {})
+        over = self._state.clock.now() - found.get("at", 0.0) >= LINE_LIFE
+        return "" if over else str(found["status"])
 
     def session(self, channel: str, thread: str) -> str:
         """active, processing, suspended, closed, or "" where there is none."""

@@ -65,6 +65,9 @@ class People:
     ) -> Json:
         """Somebody writes; with `<@bot>` in a channel two events go out, `message` and its twin `app_mention`.
 
+        `text` is as Slack sends it: `<@U…>` for mentions, `&lt;` `&gt;` `&amp;` for the three characters. Where the bot
+        is no member it hears nothing.
+
         A person of another workspace (made with `knows(user, team="T9", is_stranger=True)`) writes through Slack
         Connect. Returns ts, thread (its root) and event_ids.
         """
@@ -77,7 +80,7 @@ class People:
         )  # fmt: skip
         room.members.add(author)
         self._state.file(room, message)
-        fields = self._author(person.team, home) | {"client_msg_id": str(uuid.uuid4())} | (extra or {})
+        fields = self._author(person.team, home) | _typed(text) | (extra or {})
         if thread:
             fields["parent_user_id"] = room.messages[thread].user
         if message.subtype == "thread_broadcast":
@@ -88,9 +91,9 @@ class People:
     def _tell(self, room: Channel, message: Message, home: Team, fields: Json, event_id: str) -> list[str]:
         sent: list[str] = []
         inner = public(message, message.team) | fields | {"channel": room.id, "event_ts": message.ts}
-        if home.bot_user in room.members or room.kind == "im":
-            event = inner | {"channel_type": room.kind}
-            sent += self._events.send(event, home, channel=room, event_id=event_id)
+        if home.bot_user not in room.members and room.kind != "im":
+            return sent
+        sent += self._events.send(inner | {"channel_type": room.kind}, home, channel=room, event_id=event_id)
         if f"<@{home.bot_user}>" in message.text and room.kind != "im":
             sent += self._events.send(inner | {"type": "app_mention"}, home, channel=room)
         return sent
@@ -167,9 +170,14 @@ class People:
         return {"event_ids": self._events.send(event, home)}
 
     def stops(self, channel: str, thread: str, *, user: str = "U1") -> Json:
-        """Somebody presses Stop in a thread: its streams end, and the bot is told which."""
+        """Somebody presses Stop in a thread: its streams end, and the bot is told which.
+
+        :raises LookupError: no Stop is to be seen, as the session is not `processing` and nothing streams.
+        """
         room = self._state.channels[channel]
         ended = self._streams.presses_stop(room, thread)
+        if not ended and room.sessions.get(thread, {}).get("status") != "processing":
+            raise LookupError(f"no Stop in {channel} {thread}")
         event: Json = {
             "type": "agent_session_stopped", "channel": channel, "thread_ts": thread, "user": user,
             "streaming_message_ts": ended, "event_ts": self._state.new_ts(),
@@ -226,3 +234,10 @@ class People:
         } | file  # fmt: skip
         self._state.files[file_id] = made
         return made
+
+
+def _typed(text: str) -> Json:
+    """What Slack's own apps add to what a person types."""
+    section = {"type": "rich_text_section", "elements": [{"type": "text", "text": text}]}
+    rich = {"type": "rich_text", "block_id": "typed", "elements": [section]}
+    return {"client_msg_id": str(uuid.uuid4())} | ({"blocks": [rich]} if text else {})

@@ -70,9 +70,10 @@ def thread_of(channel: Channel, params: Params) -> str:
     if not _TS.fullmatch(thread):
         raise Refused("invalid_thread_ts")
     root = channel.messages.get(thread)
-    has_replies = any(message.thread == thread for message in channel.messages.values())
-    if root is None or (root.deleted and not has_replies):
+    if root is None:
         raise Refused("thread_not_found")
+    if root.deleted and all(message.thread != thread for message in channel.messages.values()):
+        raise Refused("thread_not_found")  # with replies a deleted root stays, as a tombstone
     if root.thread:
         raise Refused("cannot_reply_to_message")
     return thread
@@ -106,7 +107,9 @@ def metadata_of(params: Params) -> Json | None:
 
 def public(message: Message, team: str = "", *, metadata: bool = False) -> Json:
     """The message as the API returns it."""
-    shown: Json = {"type": "message", "user": message.user, "text": message.text, "ts": message.ts}
+    shown: Json = {"type": "message", "text": message.text, "ts": message.ts}
+    if message.user:
+        shown["user"] = message.user
     if message.subtype:
         shown["subtype"] = message.subtype
     if message.bot:

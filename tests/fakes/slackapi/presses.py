@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from tests.fakes.slackapi import blocks as kit
+from tests.fakes.slackapi.errors import Refused
 from tests.fakes.slackapi.events import VERIFICATION_TOKEN
 from tests.fakes.slackapi.feed import Delivery, Feed
 from tests.fakes.slackapi.places import public
@@ -134,10 +135,13 @@ class Presses:
     def answered(self, delivery: Delivery) -> None:
         """Slack acts on it: a view's response_action, a command's text."""
         answer = delivery.answer
-        if delivery.kind == "slash_commands" and answer:
-            self._responses.apply(delivery.payload["response_url"], answer, counted=False)
-        if delivery.kind == "interactive" and delivery.payload["type"] == "view_submission":
-            self._responses.act(self._state.views[delivery.payload["view"]["id"]], answer)
+        try:
+            if delivery.kind == "slash_commands" and answer:
+                self._responses.apply(delivery.payload["response_url"], answer, counted=False)
+            if delivery.kind == "interactive" and delivery.payload["type"] == "view_submission":
+                self._responses.act(self._state.views[delivery.payload["view"]["id"]], answer)
+        except Refused as refusal:
+            self._responses.refused.append(f"{refusal.error} {refusal.fields}")
 
     # -- Inside --
 

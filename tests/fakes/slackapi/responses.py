@@ -38,7 +38,7 @@ class Responses:
         self.base: Callable[[], str] = lambda: ""
         """Says where the fake listens."""
         self.refused: list[str] = []
-        """Answers to a submission that Slack could not use: the person sees an error."""
+        """What was said with an acknowledgement and Slack could not use: the person sees an error."""
 
     def url(self, channel: str, thread: str, original: str, user: str) -> str:
         """A new address for answers about this place."""
@@ -75,32 +75,30 @@ class Responses:
         self._state.touch()
 
     def act(self, view: Json, answer: Any) -> None:
-        """A submission's `response_action`; nothing closes the modal."""
+        """A submission's `response_action`; nothing closes the modal.
+
+        :raises Refused: the view is one that Slack does not take.
+        """
+        if not answer:
+            view["_closed"] = True
+            self._state.touch()
+            return
         match answer:
-            case None | {}:
-                view["_closed"] = True
             case {"response_action": "clear"}:
                 for one in self._state.views.values():
                     one["_closed"] = one["_closed"] or one["root_view_id"] == view["root_view_id"]
-            case {"response_action": "errors", "errors": {**errors}} if errors:
+            case {"response_action": "errors", "errors": dict(errors)} if errors:
                 known = {block.get("block_id") for block in view["blocks"] if block["type"] == "input"}
                 if not set(errors) <= known:
                     self.refused.append("errors for blocks that are no input")
                 view["_errors"] = errors
-            case {"response_action": "update", "view": {**new}}:
-                self._views.replace(view, self._taken(new))
-            case {"response_action": "push", "view": {**new}}:
-                self._views.file(self._taken(new), view["_user"], view["team_id"], root=view["root_view_id"])
+            case {"response_action": "update", "view": dict(new)}:
+                self._views.replace(view, checked(new, "modal"))
+            case {"response_action": "push", "view": dict(new)}:
+                self._views.file(checked(new, "modal"), view["_user"], view["team_id"], root=view["root_view_id"])
             case _:
                 self.refused.append(f"no such answer: {answer!r}")
         self._state.touch()
-
-    def _taken(self, view: Json) -> Json:
-        try:
-            return checked(view, "modal")
-        except Refused as refusal:
-            self.refused.append(str(refusal.fields))
-            raise
 
     def _write(self, address: _Address, body: Json) -> None:
         room = self._state.channels[address.channel]

@@ -11,6 +11,8 @@ from tests.fakes.slackapi.state import Channel, Json, State
 STATUSES = ("active", "processing", "suspended", "closed")
 TITLE_LIMIT = 200
 LOADING_MESSAGES = 10
+LINE_LIFE = 120.0
+"""Slack takes a status away by itself after two minutes."""
 
 
 class Sessions:
@@ -45,7 +47,8 @@ class Sessions:
         if len(lines) > LOADING_MESSAGES:
             raise invalid_arguments(f"no more than {LOADING_MESSAGES} items allowed [json-pointer:/loading_messages]")
         if status := params.text("status"):
-            channel.statuses[thread] = {"status": status, "loading_messages": lines}
+            at = self._state.clock.now()
+            channel.statuses[thread] = {"status": status, "loading_messages": lines, "at": at}
         else:
             channel.statuses.pop(thread, None)
         self._state.touch()

@@ -70,6 +70,8 @@ class Sockets:
         self.late: list[str] = []
         """Acknowledgements that came after Slack had stopped waiting."""
         self.ping_seconds = 10.0
+        self.mute = False
+        """New sockets open and stay silent from the start, without so much as a hello."""
         self._tickets: set[str] = set()
         self._turn = 0
 
@@ -97,24 +99,25 @@ class Sockets:
             await ws.close()
             return ws
         self.opened += 1
-        link = Link(number=self.opened, ws=ws, request=request)
+        link = Link(number=self.opened, ws=ws, request=request, silent=self.mute)
         self.links[link.number] = link
         pinging = asyncio.ensure_future(self._ping(link))
         try:
-            await ws.send_json(
-                {
-                    "type": "hello",
-                    "num_connections": len(self.links),
-                    "connection_info": {"app_id": APP},
-                    "debug_info": {"host": "applink-fake", "build_number": 1, "approximate_connection_time": 18060},
-                }
-            )
-            self._state.touch()
-            await self._listen(link)
+            with contextlib.suppress(ConnectionError):  # it went before it was greeted
+                await self._greet(link)
+                await self._listen(link)
         finally:
             pinging.cancel()
             self._gone(link)
         return ws
+
+    async def _greet(self, link: Link) -> None:
+        self._state.touch()
+        if link.silent:
+            return
+        debug = {"host": "applink-fake", "build_number": 1, "approximate_connection_time": 18060}
+        about = {"connection_info": {"app_id": APP}, "debug_info": debug}
+        await link.ws.send_json({"type": "hello", "num_connections": len(self.links), **about})
 
     async def _listen(self, link: Link) -> None:
         async for message in link.ws:
@@ -166,7 +169,7 @@ class Sockets:
         if not link.silent:
             with contextlib.suppress(ConnectionError):
                 await link.ws.send_str(json.dumps({**envelope, "envelope_id": envelope_id}, ensure_ascii=False))
-        limit = asyncio.ensure_future(self._state.clock.sleep(ack_seconds))
+        limit = asyncio.ensure_future(self._state.clock.sleep_until(outcome.at + ack_seconds))
         try:
             await asyncio.wait({future, limit}, return_when=asyncio.FIRST_COMPLETED)
             if future.done() and future.exception() is None:
@@ -196,8 +199,8 @@ class Sockets:
         """
         for link in self._chosen(number):
             link.leaving = True
-            debug = {"host": "applink-fake"}
-            await link.ws.send_json({"type": "disconnect", "reason": reason, "debug_info": debug})
+            with contextlib.suppress(ConnectionError):
+                await link.ws.send_json({"type": "disconnect", "reason": reason, "debug_info": {}})
             asyncio.get_running_loop().call_later(close_after, self.kill, link.number)
 
     def silence(self, number: int = 0) -> None:

@@ -79,6 +79,7 @@ class Streams:
         metadata = metadata_of(params)
         status = params.text("session_status")
         self._sessions.check(status)
+        self._check_end(stream, checked, params)
         self._take(stream, params)
         before = public(message)
         message.blocks = checked
@@ -140,6 +141,13 @@ class Streams:
             raise Refused("user_not_found")
         return user
 
+    def _check_end(self, stream: Stream, blocks: list[Json], params: Params) -> None:
+        """:raises Refused: msg_too_long, for text and blocks together."""
+        chunks = params.structure("chunks", list, "invalid_chunks") or []
+        text = sum(map(len, stream.parts)) + len(params.text("markdown_text"))
+        if text + kit.size([chunks, stream.blocks, blocks]) > kit.SUM_LIMIT:
+            raise Refused("msg_too_long")
+
     def _take(self, stream: Stream, params: Params) -> None:
         """Adds a payload to the stream, whole or not at all."""
         chunks = params.structure("chunks", list, "invalid_chunks") or []
@@ -149,7 +157,7 @@ class Streams:
         mode = "chunks" if chunks else "markdown_text" if markdown else ""
         if mode and stream.mode not in {"", mode}:
             raise Refused("streaming_mode_mismatch")
-        taken = [{"type": "markdown_text", "text": markdown}] if markdown else chunks
+        taken: list[Any] = [{"type": "markdown_text", "text": markdown}] if markdown else chunks
         for number, chunk in enumerate(taken):
             _check_chunk(chunk, number)
         words = [str(chunk["text"]) for chunk in taken if chunk["type"] == "markdown_text"]
