@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -445,3 +446,31 @@ async def test_where_strangers_read_along_nobody_is_answered_aloud(
     async with running(slack, made(slack, loud), intake):
         slack.people.mentions("C1", "the address?", user="U5")
         await until(lambda: "the address?" in intake.texts)
+
+
+async def test_in_a_storm_every_message_arrives_once(slack: FakeSlack, sockets: Sockets, intake: MemoryIntake) -> None:
+    """Sockets die, the database locks, Slack repeats itself."""
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    slack.feed.schedule = (0.1,) * 40
+    slack.feed.ack_seconds = 0.4
+    wanted: list[str] = []
+    kills = 0
+    async with running(slack, sockets, intake):
+        for number in range(120):
+            channel = f"D{chance.randrange(5)}"
+            wanted.append(f"{channel} {number}")
+            told = slack.people.says(channel, wanted[-1], user=f"U{channel[1]}")
+            if chance.random() < 0.1:
+                slack.sockets.kill(chance.choice(list(slack.sockets.links) or [0]))
+                kills += 1
+            if chance.random() < 0.1:
+                await slack.sockets.disconnect(chance.choice(("warning", "refresh_requested")), close_after=0.2)
+            intake.failures += chance.random() < 0.1
+            if chance.random() < 0.1:
+                await slack.feed.again(told["event_ids"][0])
+            await asyncio.sleep(0.01)
+        await slack.until(lambda: not slack.feed.unacknowledged(), timeout=30)
+    assert kills
+    assert sorted(intake.texts) == sorted(wanted)
