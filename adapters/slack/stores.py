@@ -3,7 +3,7 @@
 The SDK's asynchronous stores would open the database a second time through aiosqlite: a second writer, and the
 standard library's SQLite beside pysqlite3's on one file, whose locks do not see each other
 (docs/decisions/0002-one-writer.md). Its plain stores ask their engine for transactions; here they are given one that is
-already open. The tables are in `bot.history.tables`, by the names and columns that the SDK uses.
+already open. The tables are in `bot.history.tables`, with the columns that the SDK uses (and more room for tokens).
 """
 
 from __future__ import annotations
@@ -56,11 +56,9 @@ class _Open:
 
 
 _tables = MetaData()
-_bots = SQLAlchemyInstallationStore.build_bots_table(_tables, SQLAlchemyInstallationStore.default_bots_table_name)
-_installations = SQLAlchemyInstallationStore.build_installations_table(
-    _tables, SQLAlchemyInstallationStore.default_installations_table_name
-)
-_states = SQLAlchemyOAuthStateStore.build_oauth_states_table(_tables, SQLAlchemyOAuthStateStore.default_table_name)
+_bots = SQLAlchemyInstallationStore.build_bots_table(_tables, "installed_bots")
+_installations = SQLAlchemyInstallationStore.build_installations_table(_tables, "installations")
+_states = SQLAlchemyOAuthStateStore.build_oauth_states_table(_tables, "oauth_states")
 # At DEBUG the SDK logs rows.
 _quiet = logging.getLogger("adapters.slack.stores")
 

@@ -277,10 +277,10 @@ feedback = Table(
     CheckConstraint("rating in ('up', 'down')", name="rating"),
 )
 
-# -- Of the Slack channel, for several workspaces --
+# -- For a channel that people install into workspaces of their own --
 #
-# The columns are those of slack_sdk's SQLAlchemy stores, which read and write them by name (`adapters.slack.stores`);
-# their times have no zone. Tokens are encrypted, which makes them longer than the SDK's own tables allow.
+# Read and written by a platform's own library, inside our transactions: the columns are those it knows by name, and
+# their times have no zone. Tokens are encrypted.
 
 
 def _installed(*more: Column[Any]) -> tuple[Column[Any], ...]:
@@ -304,10 +304,12 @@ def _installed(*more: Column[Any]) -> tuple[Column[Any], ...]:
     )
 
 
-slack_bots = Table("slack_bots", metadata, *_installed(), Index("ix_slack_bots_workspace", "client_id", "team_id"))
+installed_bots = Table(
+    "installed_bots", metadata, *_installed(), Index("ix_installed_bots_workspace", "client_id", "team_id")
+)
 
-slack_installations = Table(
-    "slack_installations",
+installations = Table(
+    "installations",
     metadata,
     *_installed(
         Column("enterprise_url", String(200), nullable=True),
@@ -322,11 +324,11 @@ slack_installations = Table(
         Column("incoming_webhook_configuration_url", Text, nullable=True),
         Column("token_type", String(32), nullable=True),
     ),
-    Index("ix_slack_installations_workspace", "client_id", "team_id"),
+    Index("ix_installations_workspace", "client_id", "team_id"),
 )
 
-slack_oauth_states = Table(
-    "slack_oauth_states",
+oauth_states = Table(
+    "oauth_states",
     metadata,
     _id(),
     Column("state", String(200), nullable=False, unique=True),

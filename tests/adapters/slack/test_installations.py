@@ -335,7 +335,7 @@ async def test_one_workspace_has_one_row(database: Database) -> None:
     assert found is not None
     assert found.bot_token == "xoxb-2"
     count = await database.read(
-        lambda connection: connection.exec_driver_sql("select count(*) from slack_bots").scalar()
+        lambda connection: connection.exec_driver_sql("select count(*) from installed_bots").scalar()
     )
     assert count == 1
     assert await rows.find("E1") is None

@@ -1,4 +1,4 @@
-"""installations of Slack
+"""installations in several workspaces
 
 New tables only: the code before them does not look at them.
 """
@@ -34,14 +34,14 @@ def _installed() -> list[sa.Column[Any]]:
 
 
 def upgrade() -> None:
-    op.create_table('slack_bots',
+    op.create_table('installed_bots',
     *_installed(),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_slack_bots'))
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_installed_bots'))
     )
-    with op.batch_alter_table('slack_bots', schema=None) as batch_op:
-        batch_op.create_index('ix_slack_bots_workspace', ['client_id', 'team_id'], unique=False)
+    with op.batch_alter_table('installed_bots', schema=None) as batch_op:
+        batch_op.create_index('ix_installed_bots_workspace', ['client_id', 'team_id'], unique=False)
 
-    op.create_table('slack_installations',
+    op.create_table('installations',
     *_installed(),
     sa.Column('enterprise_url', sa.String(length=200), nullable=True),
     sa.Column('user_id', sa.String(length=32), nullable=False),
@@ -54,31 +54,31 @@ def upgrade() -> None:
     sa.Column('incoming_webhook_channel_id', sa.String(length=200), nullable=True),
     sa.Column('incoming_webhook_configuration_url', sa.Text(), nullable=True),
     sa.Column('token_type', sa.String(length=32), nullable=True),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_slack_installations'))
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_installations'))
     )
-    with op.batch_alter_table('slack_installations', schema=None) as batch_op:
-        batch_op.create_index('ix_slack_installations_workspace', ['client_id', 'team_id'], unique=False)
+    with op.batch_alter_table('installations', schema=None) as batch_op:
+        batch_op.create_index('ix_installations_workspace', ['client_id', 'team_id'], unique=False)
 
-    op.create_table('slack_oauth_states',
+    op.create_table('oauth_states',
     sa.Column('id', sa.Integer(), autoincrement=True, nullable=False),
     sa.Column('state', sa.String(length=200), nullable=False),
     sa.Column('expire_at', sa.DateTime(), nullable=False),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_slack_oauth_states')),
-    sa.UniqueConstraint('state', name=op.f('uq_slack_oauth_states_state'))
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_oauth_states')),
+    sa.UniqueConstraint('state', name=op.f('uq_oauth_states_state'))
     )
-    with op.batch_alter_table('slack_oauth_states', schema=None) as batch_op:
-        batch_op.create_index(batch_op.f('ix_slack_oauth_states_expire_at'), ['expire_at'], unique=False)
+    with op.batch_alter_table('oauth_states', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_oauth_states_expire_at'), ['expire_at'], unique=False)
 
 
 def downgrade() -> None:
-    with op.batch_alter_table('slack_oauth_states', schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f('ix_slack_oauth_states_expire_at'))
-    op.drop_table('slack_oauth_states')
+    with op.batch_alter_table('oauth_states', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_oauth_states_expire_at'))
+    op.drop_table('oauth_states')
 
-    with op.batch_alter_table('slack_installations', schema=None) as batch_op:
-        batch_op.drop_index('ix_slack_installations_workspace')
-    op.drop_table('slack_installations')
+    with op.batch_alter_table('installations', schema=None) as batch_op:
+        batch_op.drop_index('ix_installations_workspace')
+    op.drop_table('installations')
 
-    with op.batch_alter_table('slack_bots', schema=None) as batch_op:
-        batch_op.drop_index('ix_slack_bots_workspace')
-    op.drop_table('slack_bots')
+    with op.batch_alter_table('installed_bots', schema=None) as batch_op:
+        batch_op.drop_index('ix_installed_bots_workspace')
+    op.drop_table('installed_bots')
