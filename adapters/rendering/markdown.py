@@ -49,18 +49,32 @@ _LINE_END = re.compile(r"\s*\n\s*")
 _FENCE_ROOM = 100  # below this, what is around a text matters more than the text
 
 
-def render(markdown: str, *, limit: int = RICH_LIMIT) -> tuple[str, ...]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """Where in a text something is written, and for whom."""
+
+    special: re.Pattern[str] = _SPECIAL
+    """What the reader takes for markup and so needs a backslash: every platform's Markdown has its own."""
+    depth: int = 0
+    """How many lists and quotes stand around."""
+
+    def inside(self) -> "_Place":
+        return replace(self, depth=self.depth + 1)
+
+
+def render(markdown: str, *, limit: int = RICH_LIMIT, special: re.Pattern[str] = _SPECIAL) -> tuple[str, ...]:
     """`markdown`, sanitised, in parts of at most `limit` UTF-16 code units, 500 blocks and 20 table columns.
 
     Cut between blocks, list items, table rows (with the head repeated) and lines of code (the fence closed and opened
-    again). Blank Markdown has no parts. Never raises for any text.
+    again). Blank Markdown has no parts. Never raises for any text. `special` matches what gets a backslash.
     """
+    place = _Place(special=special)
     parts: list[list[Block]] = []
     size = count = 0
     waiting = list(reversed(parse(markdown)))
     while waiting:
         block = waiting.pop()
-        length, weight = utf16_length(_block(block, 0)), _weight(block)
+        length, weight = utf16_length(_block(block, place)), _weight(block)
         if length > limit or weight > BLOCK_LIMIT:
             waiting.extend(reversed(_divided(block)))
             continue
@@ -70,25 +84,28 @@ def render(markdown: str, *, limit: int = RICH_LIMIT) -> tuple[str, ...]:
             size, count = -2, 0
         parts[-1].append(block)
         size, count = size + 2 + length, count + weight
-    return tuple(text for part in parts if (text := _blocks(tuple(part), 0)))
+    return tuple(text for part in parts if (text := _blocks(tuple(part), place)))
 
 
 # Blocks
 
 
-def _blocks(blocks: Blocks, depth: int) -> str:
+def _blocks(blocks: Blocks, place: _Place) -> str:
     written: list[str] = []
     alternate = False
     before: Block | None = None
     for block in blocks:
         # Two lists in a row are told apart by their markers.
         alternate = _same_kind_of_list(before, block) and not alternate
-        text = _items(block, depth, alternate) if isinstance(block, Items) else _block(block, depth)
+        text = _items(block, place, alternate) if isinstance(block, Items) else _block(block, place)
         if not text:
             continue
         if written:
             tight = (
-                depth > 0 and isinstance(before, Paragraph) and isinstance(block, Items) and block.start in {None, 1}
+                place.depth > 0
+                and isinstance(before, Paragraph)
+                and isinstance(block, Items)
+                and block.start in {None, 1}
             )
             written.append("\n" if tight else "\n\n")
         written.append(text)
@@ -100,53 +117,53 @@ def _same_kind_of_list(before: Block | None, block: Block) -> bool:
     return isinstance(before, Items) and isinstance(block, Items) and (before.start is None) == (block.start is None)
 
 
-def _block(block: Block, depth: int) -> str:
-    if depth >= _DEPTH_LIMIT and isinstance(block, Quote | Items):
-        return _inline(lay_out((block,), _DIALECT))
+def _block(block: Block, place: _Place) -> str:
+    if place.depth >= _DEPTH_LIMIT and isinstance(block, Quote | Items):
+        return _inline(lay_out((block,), _DIALECT), place)
     match block:
         case Paragraph():
-            return _inline(block.spans)
+            return _inline(block.spans, place)
         case Heading():
-            return "#" * block.level + " " + _inline(_on_one_line(block.spans))
+            return "#" * block.level + " " + _inline(_on_one_line(block.spans), place)
         case CodeBlock():
             fence = "`" * max(3, 1 + max(map(len, re.findall("`+", block.text)), default=0))
             return f"{fence}{block.language}\n{block.text}\n{fence}"
         case Rule():
             return "---"
         case Quote():
-            inner = _blocks(block.blocks, depth + 1)
+            inner = _blocks(block.blocks, place.inside())
             return "\n".join(f"> {line}".rstrip() for line in inner.split("\n"))
         case Items():
-            return _items(block, depth, alternate=False)
+            return _items(block, place, alternate=False)
         case Table():
-            return _table(block)
+            return _table(block, place)
 
 
-def _items(block: Items, depth: int, alternate: bool) -> str:
-    if depth >= _DEPTH_LIMIT:
-        return _block(block, depth)
+def _items(block: Items, place: _Place, alternate: bool) -> str:
+    if place.depth >= _DEPTH_LIMIT:
+        return _block(block, place)
     lines: list[str] = []
     for number, item in enumerate(block.items, block.start or 0):
         bullet = "*" if alternate else "-"
         marker = f"{bullet} " if block.start is None else f"{number}{')' if alternate else '.'} "
-        first, *rest = (_blocks(item, depth + 1) or "").split("\n")
+        first, *rest = (_blocks(item, place.inside()) or "").split("\n")
         lines.append((marker + first).rstrip())
         lines.extend((" " * len(marker) + line).rstrip() for line in rest)
     return "\n".join(lines)
 
 
-def _table(block: Table) -> str:
+def _table(block: Table, place: _Place) -> str:
     if len(block.header) > COLUMN_LIMIT:
-        return _inline(lay_out((block,), _DIALECT))
+        return _inline(lay_out((block,), _DIALECT), place)
     rule = {"left": "---", "center": ":-:", "right": "--:"}
-    rows = [[_cell(cell) for cell in row] for row in (block.header, *block.rows)]
+    rows = [[_cell(cell, place) for cell in row] for row in (block.header, *block.rows)]
     rows.insert(1, [rule[align] for align in block.align])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def _cell(spans: Spans) -> str:
+def _cell(spans: Spans, place: _Place) -> str:
     # In code, too, a bar would end the cell; everywhere else it has its backslash already.
-    return re.sub(r"(?<!\\)\|", r"\\|", _inline(_on_one_line(spans)))
+    return re.sub(r"(?<!\\)\|", r"\\|", _inline(_on_one_line(spans), place))
 
 
 def _on_one_line(spans: Spans) -> Spans:
@@ -165,7 +182,7 @@ class _Piece:
     url: str
 
 
-def _inline(spans: Spans) -> str:
+def _inline(spans: Spans, place: _Place) -> str:
     pieces = _pieces(lay_out_inline(spans, _DIALECT))
     written = ""
     for index, piece in enumerate(pieces):
@@ -179,7 +196,7 @@ def _inline(spans: Spans) -> str:
         else:
             after = following.text[0] if following.url == piece.url else "["
         written += "[" if opens else ""
-        written += _written(piece, written[-1:] or " ", after)
+        written += _written(piece, written[-1:] or " ", after, place)
         written += f"]({_UNSAFE_IN_URL.sub(_percent, piece.url)})" if closes else ""
     # Two spaces make a line end a line end for every reader of Markdown.
     return _LINE_END.sub("  \n", _LINE_START.sub(_literal_start, _LINE_END.sub("\n", written.strip())))
@@ -213,17 +230,17 @@ def _pieces(spans: Spans) -> list[_Piece]:
     return pieces
 
 
-def _written(piece: _Piece, before: str, after: str) -> str:
+def _written(piece: _Piece, before: str, after: str, place: _Place) -> str:
     if piece.style is None:
-        return _escaped(piece.text)
+        return _escaped(piece.text, place)
     if piece.style == "code":
         return _code(piece.text)
     start, end = _emphasis(piece.text, before, after)
     if start >= end:
-        return _escaped(piece.text)
+        return _escaped(piece.text, place)
     marker = _MARKERS[piece.style]
-    core = _escaped(piece.text[start:end])
-    return _escaped(piece.text[:start]) + marker + core + marker + _escaped(piece.text[end:])
+    core = _escaped(piece.text[start:end], place)
+    return _escaped(piece.text[:start], place) + marker + core + marker + _escaped(piece.text[end:], place)
 
 
 def _emphasis(text: str, before: str, after: str) -> tuple[int, int]:
@@ -249,8 +266,8 @@ def _can_stand_inside(inner: str, outer: str) -> bool:
     return letter_inside or not letter_outside
 
 
-def _escaped(text: str) -> str:
-    return _SPECIAL.sub(r"\\\g<0>", text)
+def _escaped(text: str, place: _Place) -> str:
+    return place.special.sub(r"\\\g<0>", text)
 
 
 def _code(text: str) -> str:

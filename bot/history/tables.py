@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -274,4 +275,62 @@ feedback = Table(
     _time("at"),
     UniqueConstraint("turn_id", "person_id"),
     CheckConstraint("rating in ('up', 'down')", name="rating"),
+)
+
+# -- For a channel that people install into workspaces of their own --
+#
+# Read and written by a platform's own library, inside our transactions: the columns are those it knows by name, and
+# their times have no zone. Tokens are encrypted.
+
+
+def _installed(*more: Column[Any]) -> tuple[Column[Any], ...]:
+    return (
+        _id(),
+        Column("client_id", String(64), nullable=False),
+        Column("app_id", String(32), nullable=False),
+        Column("enterprise_id", String(32), nullable=True),
+        Column("enterprise_name", String(200), nullable=True),
+        Column("team_id", String(32), nullable=True),
+        Column("team_name", String(200), nullable=True),
+        Column("bot_token", Text, nullable=True),
+        Column("bot_id", String(32), nullable=True),
+        Column("bot_user_id", String(32), nullable=True),
+        Column("bot_scopes", Text, nullable=True),
+        Column("bot_refresh_token", Text, nullable=True),
+        Column("bot_token_expires_at", DateTime, nullable=True),
+        Column("is_enterprise_install", Boolean, nullable=False),
+        Column("installed_at", DateTime, nullable=False),
+        *more,
+    )
+
+
+installed_bots = Table(
+    "installed_bots", metadata, *_installed(), Index("ix_installed_bots_workspace", "client_id", "team_id")
+)
+
+installations = Table(
+    "installations",
+    metadata,
+    *_installed(
+        Column("enterprise_url", String(200), nullable=True),
+        Column("user_id", String(32), nullable=False),
+        Column("user_token", Text, nullable=True),
+        Column("user_scopes", Text, nullable=True),
+        Column("user_refresh_token", Text, nullable=True),
+        Column("user_token_expires_at", DateTime, nullable=True),
+        Column("incoming_webhook_url", Text, nullable=True),
+        Column("incoming_webhook_channel", String(200), nullable=True),
+        Column("incoming_webhook_channel_id", String(200), nullable=True),
+        Column("incoming_webhook_configuration_url", Text, nullable=True),
+        Column("token_type", String(32), nullable=True),
+    ),
+    Index("ix_installations_workspace", "client_id", "team_id"),
+)
+
+oauth_states = Table(
+    "oauth_states",
+    metadata,
+    _id(),
+    Column("state", String(200), nullable=False, unique=True),
+    Column("expire_at", DateTime, nullable=False, index=True),
 )

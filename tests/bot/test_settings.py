@@ -153,7 +153,7 @@ MISTAKES = {
         ":2: there is no setting web.top_k; did you mean knowledge.top_k?",
     ),
     "outside": ("port = 3\n", ":1: the key port stands outside every section; it belongs in [http]"),
-    "later channel": ("[slack]\nbot_token='x'\n", ":1: the channel slack is not in this version of kefu"),
+    "later channel": ("[wecom_bot]\nbot_id='x'\n", ":1: the channel wecom_bot is not in this version of kefu"),
     "text for number": ('[http]\nport = "8080"\n', ":2: http.port must be a whole number"),
     "truth for number": ("[http]\nport = true\n", ":2: http.port must be a whole number"),
     "number for truth": ("[privacy]\nredact = 1\n", ":2: privacy.redact must be true or false"),
@@ -183,8 +183,8 @@ MISTAKES = {
         ':2: functions.modules must be a list of Python modules such as "acme_functions.orders"',
     ),
     "later address": (
-        "[tickets]\nnotify = ['slack:C1']\n",
-        ":2: tickets.notify: the channel slack is not in this version of kefu",
+        "[tickets]\nnotify = ['wecom_bot:C1']\n",
+        ":2: tickets.notify: the channel wecom_bot is not in this version of kefu",
     ),
     "no channel": ("[tickets]\nnotify = ['http:C1']\n", ":2: tickets.notify: the channel http does not exist"),
     "database": (
@@ -213,9 +213,9 @@ ENVIRONMENT_MISTAKES = {
     ),
     "unknown": ("KEFU_XYZZY", "1", "KEFU_XYZZY: there is no such setting; settings are KEFU_<SECTION>__<KEY>"),
     "later channel": (
-        "KEFU_SLACK__BOT_TOKEN",
+        "KEFU_WECOM_BOT__BOT_ID",
         "x",
-        "KEFU_SLACK__BOT_TOKEN: the channel slack is not in this version of kefu",
+        "KEFU_WECOM_BOT__BOT_ID: the channel wecom_bot is not in this version of kefu",
     ),
     "type": ("KEFU_HTTP__PORT", "many", "KEFU_HTTP__PORT: http.port must be a whole number, not 'many'"),
     "empty": ("KEFU_HTTP__PORT", "", "KEFU_HTTP__PORT: http.port must be a whole number, not ''"),

@@ -1,0 +1,1 @@
+"""Slack: direct messages, mentions and threads, over Socket Mode or HTTP."""
