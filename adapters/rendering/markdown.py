@@ -58,9 +58,6 @@ class _Place:
     depth: int = 0
     """How many lists and quotes stand around."""
 
-    def inside(self) -> "_Place":
-        return replace(self, depth=self.depth + 1)
-
 
 def render(markdown: str, *, limit: int = RICH_LIMIT, special: re.Pattern[str] = _SPECIAL) -> tuple[str, ...]:
     """`markdown`, sanitised, in parts of at most `limit` UTF-16 code units, 500 blocks and 20 table columns.
@@ -131,7 +128,7 @@ def _block(block: Block, place: _Place) -> str:
         case Rule():
             return "---"
         case Quote():
-            inner = _blocks(block.blocks, place.inside())
+            inner = _blocks(block.blocks, replace(place, depth=place.depth + 1))
             return "\n".join(f"> {line}".rstrip() for line in inner.split("\n"))
         case Items():
             return _items(block, place, alternate=False)
@@ -146,7 +143,7 @@ def _items(block: Items, place: _Place, alternate: bool) -> str:
     for number, item in enumerate(block.items, block.start or 0):
         bullet = "*" if alternate else "-"
         marker = f"{bullet} " if block.start is None else f"{number}{')' if alternate else '.'} "
-        first, *rest = (_blocks(item, place.inside()) or "").split("\n")
+        first, *rest = (_blocks(item, replace(place, depth=place.depth + 1)) or "").split("\n")
         lines.append((marker + first).rstrip())
         lines.extend((" " * len(marker) + line).rstrip() for line in rest)
     return "\n".join(lines)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from adapters.slack.wire import NotReached, Refused, SlackError
+from adapters.slack.wire import UNCERTAIN, NotReached, Refused, SlackError
 from bot.errors import CredentialsRefused, DestinationGone, NotSent, PerhapsSent, SendError, Undeliverable
 
 DEAD_TOKEN = frozenset({"invalid_auth", "not_authed", "account_inactive", "token_revoked", "token_expired"})
@@ -51,8 +51,6 @@ _NOBODY_THERE = frozenset(
 _LATER = frozenset(
     {"message_limit_exceeded", "request_timeout", "service_unavailable", "team_added_to_org", "accesslimited"}
 )
-_PERHAPS = frozenset({"fatal_error", "internal_error"})
-"""Slack says of both that something may have been done before they were raised."""
 
 _STREAM_ENDED = frozenset({"message_not_in_streaming_state", "stopped_by_user"})
 _NO_STREAMS = frozenset(
@@ -106,13 +104,13 @@ def is_about_everything(refused: Refused) -> bool:
     return (
         is_patience(refused)
         or is_dead_token(refused)
-        or refused.error in _NOT_ALLOWED | _NOBODY_THERE | _LATER | _PERHAPS
+        or refused.error in _NOT_ALLOWED | _NOBODY_THERE | _LATER | UNCERTAIN
     )
 
 
 def is_forbidden(refused: Refused) -> bool:
     """We may not do this there, and asking again will not change it."""
-    return not (is_patience(refused) or is_dead_token(refused) or refused.error in _LATER | _PERHAPS | {""})
+    return not (is_patience(refused) or is_dead_token(refused) or refused.error in _LATER | UNCERTAIN | {""})
 
 
 def is_stream_ended(refused: Refused) -> bool:
@@ -160,7 +158,7 @@ def as_send_error(error: SlackError) -> SendError:
         return NotSent(f"Slack asks for patience ({error.method})", retry_after=error.retry_after)
     if is_dead_token(error):
         return CredentialsRefused(f"Slack refuses the token ({error.error})")
-    if error.error in _PERHAPS:
+    if error.error in UNCERTAIN:
         return PerhapsSent(words)
     if error.error in _LATER or is_still_streaming(error):
         return NotSent(words)

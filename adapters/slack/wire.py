@@ -26,6 +26,9 @@ _MAX_PATIENCE = 3600.0
 """Seconds. A longer `Retry-After` is taken as this; asking again then costs one call."""
 _CODE_CHARS = 80
 
+UNCERTAIN = frozenset({"fatal_error", "internal_error"})
+"""Slack says of both that something may have been done before they were raised."""
+
 # What Slack reads from a form or the query and never from a JSON body.
 _READS = frozenset(
     {"conversations.replies", "conversations.history", "conversations.info", "users.info", "bots.info", "team.info"}
@@ -150,9 +153,9 @@ def _refusal(method: str, response: Any) -> SlackError:
     if status == HTTPStatus.TOO_MANY_REQUESTS or error in {"ratelimited", "rate_limited"}:
         asked = getattr(response, "headers", {}).get("Retry-After")
         return Refused(method, error or "ratelimited", status=status, retry_after=patience(asked))
-    if status >= 500:
+    if status >= 500 or error in UNCERTAIN:
         # Slack may have done what it was asked before it fell over.
-        return NoAnswer(f"{method}: HTTP {status}")
+        return NoAnswer(f"{method}: {error or f'HTTP {status}'}")
     if not error and 200 <= status <= 299:
         return NoAnswer(f"{method}: an answer without ok and error")
     return Refused(method, error, status=status)

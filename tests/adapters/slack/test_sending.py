@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 
 import pytest
@@ -412,3 +413,53 @@ async def test_where_the_thread_can_not_be_read_a_message_is_repeated_once(out: 
         await out.sender.send(conversation, part.payload, replaces=None, delivery_id=1, reply=reply)  # type: ignore[arg-type]
     await out.sender.send(conversation, part.payload, replaces=None, delivery_id=1, reply=reply)  # type: ignore[arg-type]
     assert len(out.fake.messages("D5")) == 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_whatever_happens_on_the_way_every_answer_ends_whole_and_once(seed: int) -> None:
+    """Storms of everything at once over ten conversations, some of which are cancelled while they are shown."""
+    chance = random.Random(seed)
+    async with outgoing(timing=type(QUICK)(answer=0.5, flush=0.03, update=0.1)) as out:
+        texts = {}
+        for number in range(10):
+            conversation = out.asked(f"D{number}", user=f"U{number}", known=number % 5 > 0)
+            texts[conversation] = TEXT.replace("您好", f"第 {number} 位您好") + "\n\n尾声。" * chance.randrange(4)
+        for kind in (
+            "close",
+            "reset",
+            "html",
+            "truncated",
+            "cut",
+            "empty",
+            "hang",
+            "error",
+            "ratelimited",
+            "stream_dies",
+        ):
+            out.fake.faults.add(
+                Fault(
+                    kind=kind,  # type: ignore[arg-type]
+                    method="*" if kind != "stream_dies" else chance.choice(["chat.appendStream", "chat.stopStream"]),
+                    every=chance.randrange(5, 15),
+                    skip=chance.randrange(5),
+                    times=chance.randrange(1, 6),
+                    apply=kind != "ratelimited" and chance.random() < 0.6,
+                    seconds=1.0,
+                )
+            )
+
+        async def turn(conversation: ConversationRef, text: str) -> None:
+            reply = reply_of(text)
+            showing = asyncio.create_task(out.show(conversation, growing(text), reply.turn_id))
+            await asyncio.wait([showing], timeout=chance.choice([0.05, 0.2, 5.0]))
+            shown = showing.result() if showing.done() else None
+            showing.cancel()
+            await out.deliver(conversation, reply, shown)
+
+        await asyncio.gather(*(turn(conversation, text) for conversation, text in texts.items()))
+        assert sum(fault.fired for fault in out.fake.faults.program) > 10
+        for conversation, text in texts.items():
+            (message,) = out.fake.messages(conversation.channel)
+            assert not message.streaming and message.text.count(text) == 1, message
+            assert message.text.removeprefix(text).strip() == "[有帮助] [没帮助]"
+            assert message.metadata and message.metadata["event_type"] == "kefu_delivery"

@@ -43,6 +43,7 @@ async def failed(transport: Transport, fake: FakeSlack, token: str = "") -> Slac
     [
         pytest.param(Fault(kind="error", error="channel_not_found"), Refused, id="a refusal"),
         pytest.param(Fault(kind="ratelimited", retry_after=7), Refused, id="patience"),
+        pytest.param(Fault(kind="error", error="fatal_error"), NoAnswer, id="a failure inside Slack"),
         pytest.param(Fault(kind="html", code=502), NoAnswer, id="a proxy's page, 502"),
         pytest.param(Fault(kind="html", code=200), NoAnswer, id="a proxy's page, 200"),
         pytest.param(Fault(kind="html", code=407), Refused, id="a proxy that asks who we are"),
