@@ -140,7 +140,7 @@ class App:
             metrics=self._metrics,
             records=self.store,
             tickets=self.desk,
-            database_url=self._settings.database.url,
+            database=self._database,
             public_url=self._settings.http.public_url,
             max_message_chars=self._settings.limits.max_message_chars,
             max_body_bytes=self._settings.limits.max_body_bytes,

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from aiohttp import web
+from sqlalchemy import Connection
 
 from bot.messages import (
     ConversationRef,
@@ -23,6 +24,8 @@ from bot.messages import (
     Ticket,
 )
 from bot.telemetry import Metrics
+
+T = TypeVar("T")
 
 Vector: TypeAlias = npt.NDArray[np.float32]
 
@@ -276,6 +279,17 @@ class HttpChannel(Channel, Protocol):
         """What to serve, on the paths of the contract."""
 
 
+class Transactions(Protocol):
+    """The product's database, for what a platform's library wants to be kept. `work` may run twice and touches nothing
+    but its connection."""
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        """:raises StoreUnavailable: nothing was kept."""
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """:raises StoreUnavailable: it can not be read now."""
+
+
 class Records(Protocol):
     """What has been said, for channels whose clients come back and ask (the web page)."""
 
@@ -285,8 +299,8 @@ class Records(Protocol):
     async def history(self, conversation: ConversationRef, *, limit: int) -> tuple[HistoryEntry, ...]:
         """The last `limit` entries of a direct conversation, oldest first, nothing before a reset."""
 
-    async def known(self, conversation: ConversationRef) -> bool:
-        """Whether anything was ever said there, to us or by us."""
+    async def engaged(self, conversation: ConversationRef) -> bool:
+        """Whether we take part in this thread: something was said to us in it, or it hangs under an answer of ours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -297,8 +311,7 @@ class Surroundings:
     metrics: Metrics
     records: Records
     tickets: Tickets
-    database_url: str
-    """As SQLAlchemy's asynchronous engines take it; for a library that keeps tables of its own in our database."""
+    database: Transactions
     public_url: str
     """Where the product's HTTP server is reached from outside; "" when nobody said."""
     max_message_chars: int

@@ -50,7 +50,7 @@ PREFIX = "KEFU_"
 DEFAULT_FILE = Path("kefu.toml")
 _VARIABLES = ("KEFU_CONFIG", "KEFU_FAILPOINT")
 """Variables of ours that are no setting."""
-_LATER = frozenset({"slack", "wecom_bot", "wecom_app", "wecom_kf", "wecom_webhook"})
+_LATER = frozenset({"wecom_bot", "wecom_app", "wecom_kf", "wecom_webhook"})
 """Sections whose channels have a name already, but no adapter in this version."""
 
 

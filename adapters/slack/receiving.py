@@ -23,6 +23,12 @@ from bot.telemetry import get_logger
 log = get_logger(__name__)
 
 
+class Asked(Protocol):
+    """`adapters.slack.sending.Sender.remember`."""
+
+    def __call__(self, conversation: ConversationRef, *, team: str, user: str, language: Language | None) -> None: ...
+
+
 class Engaged(Protocol):
     """What the core's database knows of threads."""
 
@@ -71,6 +77,7 @@ class Receiver:
         engaged: Engaged,
         uninstalled: Callable[[Place, str, datetime], Awaitable[None]],
         stopped: Callable[[str, str, str], None],
+        asked: Asked,
         clock: Clock,
         store_limit: float,
     ) -> None:
@@ -78,6 +85,7 @@ class Receiver:
         :param me: our own user id in an account; "" while it is not known.
         :param uninstalled: told of (where, Slack's reason, when); raises StoreUnavailable where that can not be kept.
         :param stopped: told of (account, channel, thread) in which somebody has pressed Stop.
+        :param asked: told who waits for an answer: Slack's streams are written for somebody.
         """
         self._many = many
         self._collections = collections
@@ -89,6 +97,7 @@ class Receiver:
         self._engaged = engaged
         self._uninstalled = uninstalled
         self._stopped = stopped
+        self._asked = asked
         self._clock = clock
         self._store_limit = store_limit
 
@@ -135,6 +144,7 @@ class Receiver:
                 whisper = Whisper(conversation=message.conversation, user=parsed.user, text=text)
                 return Received(reading=reading, event=replace(parsed, message=None), whisper=whisper)
             message = _introduced(message, person)
+            self._remember(message, parsed.home or parsed.place.workspace, parsed.user, person)
         await self._keep(message, intake)
         if message.kind is MessageKind.STOP:
             self._stopped(message.conversation.account, message.conversation.channel, message.conversation.thread)
@@ -154,7 +164,9 @@ class Receiver:
             _note(reason)
             return replace(received, interaction=Interacted(place=done.place, ignored=reason))
         if done.message is not None:
-            await self._keep(await self._placed(_introduced(done.message, person), done, person), intake)
+            message = await self._placed(_introduced(done.message, person), done, person)
+            self._remember(message, done.home or done.place.workspace, done.user, person)
+            await self._keep(message, intake)
         return received
 
     async def _placed(self, message: IncomingMessage, done: Interacted, person: Person | None) -> IncomingMessage:
@@ -182,12 +194,19 @@ class Receiver:
             return replace(received, answer=_whisper(wordings.USAGE[language]))
         spot = await self._places.of_question(done.place.account, done.asked, language)
         message = message_of(done.asked, done.place, done.name, spot.channel, spot.thread, reading)
+        self._remember(message, done.place.workspace, done.user, person)
         await self._keep(_introduced(message, person), intake)
         return replace(received, answer=_whisper(wordings.ANSWERED_IN_PRIVATE[language])) if spot.private else received
 
     async def _takes_part(self, conversation: ConversationRef) -> bool:
         async with asyncio.timeout(self._store_limit):
             return await self._engaged.engaged(conversation)
+
+    def _remember(self, message: IncomingMessage, team: str, user: str, person: Person | None) -> None:
+        """Before it is stored: its answer may begin at once."""
+        if message.kind is not MessageKind.FEEDBACK:
+            language = language_of(person.locale) if person is not None and person.locale else None
+            self._asked(message.conversation, team=team, user=user, language=language)
 
     async def _keep(self, message: IncomingMessage, intake: Intake) -> None:
         async with asyncio.timeout(self._store_limit):

@@ -11,9 +11,8 @@ from __future__ import annotations
 import contextlib
 import copy
 import logging
-from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, cast
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from slack_sdk.oauth.installation_store.models.bot import Bot
@@ -23,24 +22,12 @@ from slack_sdk.oauth.state_store.sqlalchemy import SQLAlchemyOAuthStateStore
 from sqlalchemy import Connection, Engine, MetaData, delete, func, or_, select
 
 from bot.errors import StoreUnavailable
-
-T = TypeVar("T")
+from bot.ports import Transactions
 
 STATE_LIFE = 600
 """Seconds between the beginning of an installation and its end."""
 _STATES = 10_000
 """Anybody may begin an installation, so there is a bound on how many may be under way."""
-
-
-class Transactions(Protocol):
-    """The product's database, as `bot.history.database.Database` offers it. `work` may run twice and touches nothing
-    but its connection."""
-
-    async def write(self, work: Callable[[Connection], T]) -> T:
-        """:raises StoreUnavailable: nothing was kept."""
-
-    async def read(self, work: Callable[[Connection], T]) -> T:
-        """:raises StoreUnavailable: it can not be read now."""
 
 
 class _Open:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from typing import Literal
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, String, cast, select
 
 from bot.errors import NotFound
 from bot.history import outbox
 from bot.history.database import Database
 from bot.history.inbound import record_rating
 from bot.history.outbox import StuckDelivery
-from bot.history.tables import conversations, participants, turns
+from bot.history.tables import conversations, deliveries, inbound, participants, turns
 from bot.history.turns import load_history
-from bot.messages import ConversationRef, HistoryEntry, Reply
+from bot.messages import Author, ConversationRef, HistoryEntry, Reply
 from bot.ports import Clock
 
 PATIENCE_SECONDS = 5.0
@@ -56,18 +57,35 @@ class Store:
 
         return await self._database.read(work)
 
-    async def known(self, conversation: ConversationRef) -> bool:
-        """See `bot.ports.Records`."""
-        there = (
+    async def engaged(self, conversation: ConversationRef) -> bool:
+        """See `bot.ports.Records`. A notice to operators is no answer."""
+        channel = (
             conversations.c.platform == conversation.platform,
             conversations.c.account == conversation.account,
             conversations.c.channel == conversation.channel,
-            conversations.c.thread == conversation.thread,
         )
-        found = await self._database.read(
-            lambda connection: connection.execute(select(conversations.c.id).where(*there)).first()
+        said = (
+            select(inbound.c.id)
+            .join(conversations, conversations.c.id == inbound.c.conversation_id)
+            .where(*channel, conversations.c.thread == conversation.thread)
+            .limit(1)
         )
-        return found is not None
+        answered = (
+            select(deliveries.c.id)
+            .join(conversations, conversations.c.id == deliveries.c.conversation_id)
+            .where(
+                *channel,
+                deliveries.c.author != Author.NOTICE.value,
+                cast(deliveries.c.message_ids, String).contains(json.dumps(conversation.thread), autoescape=True),
+            )
+            .limit(1)
+        )
+        return await self._database.read(
+            lambda connection: (
+                connection.execute(said).first() is not None
+                or (bool(conversation.thread) and connection.execute(answered).first() is not None)
+            )
+        )
 
     async def record_feedback(
         self, turn_id: str, rating: Literal["up", "down"], comment: str, sender_id: str | None

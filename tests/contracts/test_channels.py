@@ -38,7 +38,7 @@ from bot.messages import (
 from bot.ports import Channel, Surroundings
 from bot.settings import all_sections, load_settings
 from bot.telemetry import Metrics
-from tests.fakes.tickets import NoTickets
+from tests.fakes.nothing import NoDatabase, NoTickets
 
 PLATFORMS = tuple(name for name, model in all_sections().items() if model.__module__.startswith("adapters."))
 
@@ -92,7 +92,7 @@ class NothingSaid:
     async def history(self, conversation: ConversationRef, *, limit: int) -> tuple[HistoryEntry, ...]:
         return ()
 
-    async def known(self, conversation: ConversationRef) -> bool:
+    async def engaged(self, conversation: ConversationRef) -> bool:
         return False
 
 
@@ -116,7 +116,7 @@ async def channel(platform: str, settings: Any) -> AsyncIterator[Channel]:
         metrics=Metrics(),
         records=NothingSaid(),
         tickets=NoTickets(),
-        database_url="",
+        database=NoDatabase(),
         public_url="",
         max_message_chars=4000,
         max_body_bytes=100_000,

@@ -431,7 +431,7 @@ async def test_a_channel_without_an_account_serves_every_account_also_after_a_cr
         await opened.inbox.accept([said("T1", 1, place=one), said("T2", 1, place=two, keys=("m2",))])
         await until(lambda: first.texts(one) and first.texts(two))
         store = Store(opened.database, CLOCK)
-        assert [await store.known(place) for place in (one, two, PLACE)] == [True, True, False]
+        assert [await store.engaged(place) for place in (one, two, PLACE)] == [True, True, False]
         await opened.inbox.accept([said("T3 hang", 3, place=two)])
         await asyncio.sleep(0.1)
         copy_database(tmp_path / "kefu.db", after)

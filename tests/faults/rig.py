@@ -25,8 +25,8 @@ from bot.telemetry import Metrics
 from bot.turns.limits import QueueLimits
 from tests.core.house import NO_LIMITS, House, new_database, open_house
 from tests.fakes.dialogue import ScriptedDialogue
+from tests.fakes.nothing import NoDatabase, NoTickets
 from tests.fakes.telegram_api import FakeTelegram
-from tests.fakes.tickets import NoTickets
 from tests.faults import oracle
 
 ORIGIN = "https://kefu.example"
@@ -61,9 +61,9 @@ class _Records:
         assert self.store is not None
         return await self.store.history(conversation, limit=limit)
 
-    async def known(self, conversation: ConversationRef) -> bool:
+    async def engaged(self, conversation: ConversationRef) -> bool:
         assert self.store is not None
-        return await self.store.known(conversation)
+        return await self.store.engaged(conversation)
 
 
 @dataclass(slots=True)
@@ -85,7 +85,7 @@ class Rig:
         """Starts everything, waits until Telegram is heard, that long at most, and ends it in order."""
         records = _Records()
         around = Surroundings(
-            clock=self.clock, metrics=Metrics(), records=records, tickets=NoTickets(), database_url="",
+            clock=self.clock, metrics=Metrics(), records=records, tickets=NoTickets(), database=NoDatabase(),
             public_url="", max_message_chars=4000, max_body_bytes=2**20,
         )  # fmt: skip
         telegram = build_telegram(self._telegram_settings(), around, timing=QUICK)

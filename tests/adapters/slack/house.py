@@ -166,6 +166,7 @@ class House:
     tickets: SomeTickets = field(default_factory=SomeTickets)
     stopped: list[tuple[str, str, str]] = field(default_factory=list)
     gone: list[tuple[Place, str, datetime]] = field(default_factory=list)
+    askers: list[tuple[ConversationRef, dict[str, Any]]] = field(default_factory=list)
     errands: Errands = field(default_factory=Errands)
 
     def __post_init__(self) -> None:
@@ -181,6 +182,7 @@ class House:
             engaged=self.intake,
             uninstalled=self._uninstalled,
             stopped=lambda *where: self.stopped.append(where),
+            asked=lambda conversation, **who: self.askers.append((conversation, who)),
             clock=self.clock,
             store_limit=1.0,
         )

@@ -15,7 +15,7 @@ from bot.errors import StoreUnavailable
 from bot.messages import ConversationRef, HistoryEntry, IncomingMessage, Receipt, ReceiptStatus, Reply
 from bot.ports import Surroundings
 from bot.telemetry import Metrics
-from tests.fakes.tickets import NoTickets
+from tests.fakes.nothing import NoDatabase, NoTickets
 
 BOT_ID = 700000001
 BOT_NAME = "kefu_test_bot"
@@ -66,7 +66,7 @@ class NoRecords:
     async def history(self, conversation: ConversationRef, *, limit: int) -> tuple[HistoryEntry, ...]:
         raise AssertionError("not for this channel")
 
-    async def known(self, conversation: ConversationRef) -> bool:
+    async def engaged(self, conversation: ConversationRef) -> bool:
         raise AssertionError("not for this channel")
 
 
@@ -76,7 +76,7 @@ def surroundings(clock: SystemClock | HandClock | None = None, *, max_body_bytes
         metrics=Metrics(),
         records=NoRecords(),
         tickets=NoTickets(),
-        database_url="",
+        database=NoDatabase(),
         public_url="",
         max_message_chars=4000,
         max_body_bytes=max_body_bytes,

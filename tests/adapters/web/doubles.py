@@ -36,7 +36,7 @@ from bot.messages import (
     TicketState,
 )
 from bot.ports import Surroundings
-from tests.fakes.tickets import NoTickets
+from tests.fakes.nothing import NoDatabase, NoTickets
 
 SESSION = "a-session-of-one-visitor"
 OTHER_SESSION = "a-session-of-somebody-else"
@@ -136,7 +136,7 @@ class CoreDouble:
     async def history(self, conversation: ConversationRef, *, limit: int) -> tuple[HistoryEntry, ...]:
         return tuple(self._history.get(conversation, [])[-limit:])
 
-    async def known(self, conversation: ConversationRef) -> bool:
+    async def engaged(self, conversation: ConversationRef) -> bool:
         return conversation in self._history
 
     # What the core does on its own
@@ -265,7 +265,7 @@ async def running_site(
         metrics=None,  # type: ignore[arg-type]  # the web channel counts nothing itself
         records=core,
         tickets=NoTickets(),
-        database_url="",
+        database=NoDatabase(),
         public_url="",
         max_message_chars=max_message_chars,
         max_body_bytes=1 << 20,

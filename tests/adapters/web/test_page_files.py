@@ -14,7 +14,7 @@ from adapters.web.pages import load_files
 from adapters.web.settings import SECTION, ChannelSettings
 from bot.ports import Surroundings
 from tests.adapters.web.doubles import SESSION, CoreDouble, FixedClock, Scene, Site, answer, running_site
-from tests.fakes.tickets import NoTickets
+from tests.fakes.nothing import NoDatabase, NoTickets
 
 SHOP = "https://shop.example.com"
 
@@ -177,7 +177,7 @@ def test_it_is_built_from_settings_and_surroundings() -> None:
         metrics=None,  # type: ignore[arg-type]
         records=CoreDouble(),
         tickets=NoTickets(),
-        database_url="",
+        database=NoDatabase(),
         public_url="",
         max_message_chars=4000,
         max_body_bytes=1 << 20,
