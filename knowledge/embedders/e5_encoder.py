@@ -37,7 +37,9 @@ class E5Encoder:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
         options.log_severity_level = _ERRORS
         tensors = dict(_tensors(weights))
-        options.add_external_initializers(list(tensors), [ort.OrtValue.ortvalue_from_numpy(t) for t in tensors.values()])
+        options.add_external_initializers(
+            list(tensors), [ort.OrtValue.ortvalue_from_numpy(t) for t in tensors.values()]
+        )
         try:
             self._session = ort.InferenceSession(
                 GRAPH_FILE.read_bytes(), options, providers=["CPUExecutionProvider"], enable_fallback=False

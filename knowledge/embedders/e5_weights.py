@@ -108,6 +108,8 @@ class E5Weights:
             at += length
             _kind, _elements, offset, nbytes = struct.unpack_from("<BIQQ", self._map, at)
             at += 21
+            if offset + nbytes > len(self._map):
+                raise ValueError("cut off")
             tensors[name] = (offset, nbytes)
         return tensors
 
