@@ -18,6 +18,10 @@ from knowledge.errors import EmbedderError
 
 GRAPH_FILE = Path(__file__).with_name("e5_graph.onnx")
 
+# Small enough that what is in between takes the same memory again and again: the system takes longer over handing
+# out new pages than numpy over filling them.
+_BLOCKS_AT_ONCE = 4096
+
 # Of the loggers' levels: errors. Warnings are for those who write graphs.
 _ERRORS = 3
 
@@ -84,9 +88,13 @@ def _projection(
 
 def _neighbours_packed(blocks: Blocks) -> npt.NDArray[np.uint8]:
     """As onnxruntime packs levels: weights 2i and 2i + 1 in byte i, where the file has i and i + 16."""
-    # Two bytes of the file at a time; numpy takes eight times as long over rows of 8 bytes as over the whole.
-    pairs = packed_levels(blocks)
-    first_half = ((pairs & 0x0F) | ((pairs >> 4) & 0xF0)).astype(np.uint8)
-    second_half = (((pairs >> 4) & 0x0F) | ((pairs >> 8) & 0xF0)).astype(np.uint8)
-    halves = np.stack([first_half.view("<u8"), second_half.view("<u8")], axis=-1)
-    return halves.view(np.uint8).reshape(*blocks.shape[:2], -1)
+    rows, columns, items = blocks.shape
+    flat = blocks.reshape(-1, items)
+    halves = np.empty((len(flat), 2), dtype="<u8")
+    for begin in range(0, len(flat), _BLOCKS_AT_ONCE):
+        some = slice(begin, begin + _BLOCKS_AT_ONCE)
+        # Two bytes of the file at a time; numpy takes eight times as long over rows of 8 bytes as over the whole.
+        pairs = packed_levels(flat[some])
+        halves[some, :1] = ((pairs & 0x0F) | ((pairs >> 4) & 0xF0)).astype(np.uint8).view("<u8")
+        halves[some, 1:] = (((pairs >> 4) & 0x0F) | ((pairs >> 8) & 0xF0)).astype(np.uint8).view("<u8")
+    return halves.view(np.uint8).reshape(rows, columns, -1)

@@ -106,18 +106,17 @@ def _points(text: str) -> npt.NDArray[np.uint32]:
     return np.frombuffer(text.encode("utf-32-le"), "<u4")
 
 
-def _pieces(vocabulary: Vocabulary) -> tuple[_Ints, _Ints, npt.NDArray[np.uint32]]:
+def _pieces(vocabulary: Vocabulary) -> tuple[_Ints, npt.NDArray[np.int8], npt.NDArray[np.uint32]]:
     """Starts and lengths of all pieces, in characters, and the characters."""
     is_first_byte = np.frombuffer(vocabulary.text, np.int8) >= -64
-    characters_before = np.zeros(len(is_first_byte) + 1, dtype=np.int32)
-    np.cumsum(is_first_byte, out=characters_before[1:])
-    ends = characters_before[vocabulary.ends]
-    return ends[:-1], np.diff(ends), _points(vocabulary.text.decode())
+    lengths = np.add.reduceat(is_first_byte.view(np.int8), vocabulary.ends[:-1])
+    ends = np.cumsum(lengths, dtype=np.int32)
+    return ends - lengths, lengths, _points(vocabulary.text.decode())
 
 
-def _hash_pieces(starts: _Ints, lengths: _Ints, points: npt.NDArray[np.uint32]) -> _Hashes:
+def _hash_pieces(starts: _Ints, lengths: npt.NDArray[np.int8], points: npt.NDArray[np.uint32]) -> _Hashes:
     hashes = np.zeros(len(starts), dtype=np.uint64)
-    longest_first = np.argsort(-lengths.astype(np.int8), kind="stable")
+    longest_first = np.argsort(-lengths, kind="stable")
     starts = starts[longest_first]
     for place in range(int(lengths.max())):
         longer = int(np.count_nonzero(lengths > place))
