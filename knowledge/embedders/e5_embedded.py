@@ -27,9 +27,6 @@ DIMENSION = 384
 _WEIGHTS = "e5-small-q4.bin"
 _WEIGHTS_SHA256 = "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"
 
-# Below, the texts are embedded one after the other: whoever asks has threads of its own for questions.
-_FEW_QUESTIONS = 8
-
 
 class E5Embedded:
     """One thread a text, never two threads on one text: they would wait for each other, on cores that have other work.
@@ -59,12 +56,15 @@ class E5Embedded:
     def dimension(self) -> int:
         return DIMENSION
 
+    @property
+    def questions_at_once(self) -> int:
+        return 1
+
     def embed(self, texts: Sequence[str], kind: Kind) -> Vector:
         if not texts:
             return np.empty((0, DIMENSION), dtype=np.float32)
         prefixed = [f"{kind}: {clean_for_model(text)}" for text in texts]
-        few = len(texts) == 1 or (kind == "query" and len(texts) <= _FEW_QUESTIONS)
-        if few or usable_cores() == 1:
+        if len(texts) == 1 or usable_cores() == 1:
             return np.stack([self._embed(text) for text in prefixed])
         if self._pool is None:
             self._pool = ThreadPoolExecutor(usable_cores(), thread_name_prefix="e5")

@@ -38,6 +38,10 @@ class UseMultilingual:
     def dimension(self) -> int:
         return DIMENSION
 
+    @property
+    def questions_at_once(self) -> int:
+        return 8
+
     def embed(self, texts: Sequence[str], kind: Kind) -> Vector:
         if not texts:
             return np.empty((0, DIMENSION), dtype=np.float32)
