@@ -108,7 +108,7 @@ class KnowledgeSettings(Section):
     uri: str = Field(default="data/knowledge", min_length=1)
     """The index: a folder (relative to the current directory) or any LanceDB address."""
     embedder: str = Field(default="multilingual-e5-small", min_length=1)
-    """ "multilingual-e5-small" (embedded), "use-multilingual" (embedded, weaker, ten times faster), a
+    """ "multilingual-e5-small" (embedded), "use-multilingual" (embedded, weaker, five times faster), a
     sentence-transformers name or path such as "BAAI/bge-m3", or "openai:<model>". After a change:
     `kefu knowledge sync --rebuild`."""
     reranker: str = ""

@@ -10,12 +10,11 @@ from knowledge.chunking import estimate_tokens
 from knowledge.embedders.base import Embedder, Vector
 from knowledge.embedders.common import usable_cores
 
-# A question embeds in a millisecond a token. Past this, a pasted letter would keep a core busy for
+# A question embeds in half a millisecond a token. Past this, a pasted letter would keep a core busy for
 # seconds; its beginning and its end say what it is about.
 MAX_QUESTION_TOKENS = 160
 
 _CACHED_VECTORS = 2048  # 1.5 to 4 KB each
-_MAX_BATCH = 8
 _MAX_THREADS = 4
 
 
@@ -70,7 +69,7 @@ class QueryEncoder:
         await asyncio.gather(*workers, return_exceptions=True)
         for future in self._pending.values():
             future.cancel()
-        # At most one batch a thread is under way: .2 s.
+        # At most one batch a thread is under way: .1 s.
         await asyncio.to_thread(self._pool.shutdown, wait=True, cancel_futures=True)
 
     async def _work(self) -> None:
@@ -89,7 +88,7 @@ class QueryEncoder:
         share = -(-len(self._waiting) // self._threads)
         batch = [self._waiting.popleft()]
         tokens = estimate_tokens(batch[0][0])
-        while len(batch) < min(_MAX_BATCH, share):
+        while len(batch) < min(self._embedder.questions_at_once, share):
             tokens += estimate_tokens(self._waiting[0][0])
             if tokens > MAX_QUESTION_TOKENS:
                 break

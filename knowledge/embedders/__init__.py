@@ -10,7 +10,7 @@ USE_MULTILINGUAL = "use-multilingual"
 
 
 def create_embedder(name: str) -> Embedder:
-    """Loads it: 50 ms for e5, 450 ms for use-multilingual. Blocks.
+    """Loads it: 150 ms for e5, 450 ms for use-multilingual. Blocks.
 
     Raises EmbedderError for a name this version does not know or whose library is not installed.
     """

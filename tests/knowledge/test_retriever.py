@@ -237,6 +237,24 @@ async def test_questions_that_pile_up_are_embedded_in_batches_off_the_loop(confi
     assert np.array_equal(vectors[7], alone)
 
 
+class _OneByOne(_SlowEmbedder):
+    """Takes as long for two as for one and one."""
+
+    @property
+    def questions_at_once(self) -> int:
+        return 1
+
+
+async def test_where_nothing_is_gained_no_question_waits_for_another(config: KnowledgeConfig) -> None:
+    embedder = _OneByOne()
+    async with open_knowledge(config, embedder=embedder) as knowledge:
+        asked = [asyncio.create_task(knowledge.retriever.embed_query(f"question {n}")) for n in range(12)]
+        await asyncio.sleep(0.05)
+        embedder.release.set()
+        await asyncio.gather(*asked)
+    assert embedder.batches == [1] * 12
+
+
 class _FailingEmbedder(HashingEmbedder):
     broken = False
 
