@@ -77,7 +77,7 @@ class Questions:
             passages,
             history=turn.history,
             language=language,
-            functions=self._functions.specs(language, turn.collections, wish=wish),
+            functions=self._functions.specs(language, turn.collections, wish=wish, has_ticket=bool(turn.open_ticket)),
             settings=self._settings,
         )
         answer, call, tokens = await self._generate(prompt, turn.collections, show)

@@ -95,7 +95,9 @@ async def _prompts() -> AsyncIterator[tuple[LabelledQuestion, Prompt]]:
                 understanding.weighed(text, found),
                 history=(),
                 language=question.language,
-                functions=functions.specs(question.language, (question.collection,), wish=reading.wish),
+                functions=functions.specs(
+                    question.language, (question.collection,), wish=reading.wish, has_ticket=False
+                ),
                 settings=settings,
             )
             yield question, prompt

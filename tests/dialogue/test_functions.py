@@ -17,7 +17,7 @@ from pydantic import Field
 from bot.dialogue import functions as package
 from bot.dialogue.functions.base import Arguments, Caller, Function, Result, Words
 from bot.dialogue.functions.discovery import find_functions
-from bot.dialogue.functions.registry import CALLABLE_FROM, MAX_RESULT_CHARS, Functions
+from bot.dialogue.functions.registry import MAX_RESULT_CHARS, WISH, Functions
 from bot.dialogue.functions.tickets import CreateSupportTicket, HandToPerson, ticket_functions
 from bot.dialogue.phrases import Phrases
 from bot.dialogue.settings import DialogueSettings
@@ -57,7 +57,7 @@ async def told(function: Function[Any]) -> Result:
 
 
 def test_a_model_is_told_of_every_function_in_its_language() -> None:
-    chinese, english = (registry().specs(language, EVERYBODY, wish=1.0) for language in ("zh", "en"))
+    chinese, english = (registry().specs(language, EVERYBODY, wish=1.0, has_ticket=True) for language in ("zh", "en"))
     assert [spec.name for spec in chinese] == ["create_support_ticket", "ticket_status", "hand_to_person"]
     assert chinese[0].description != english[0].description
     issue = english[0].parameters["properties"]["issue"]
@@ -66,11 +66,21 @@ def test_a_model_is_told_of_every_function_in_its_language() -> None:
     assert english[0].parameters["required"] == ["issue"]
 
 
-def test_what_is_for_wishes_is_told_of_and_withheld_where_nothing_is_wished_for() -> None:
-    wished, unwished = (registry().specs("zh", EVERYBODY, wish=wish) for wish in (CALLABLE_FROM, CALLABLE_FROM - 0.01))
-    assert not any(spec.withheld for spec in wished)
-    assert [spec.name for spec in unwished if spec.withheld] == ["create_support_ticket", "hand_to_person"]
-    assert [spec.name for spec in unwished] == [spec.name for spec in wished]
+@pytest.mark.parametrize(
+    ("wish", "has_ticket", "withheld"),
+    [
+        pytest.param(WISH, True, [], id="a wish"),
+        pytest.param(WISH, False, ["ticket_status"], id="a wish of somebody without a ticket"),
+        pytest.param(WISH - 0.01, True, ["create_support_ticket", "hand_to_person"], id="no wish"),
+    ],
+)
+def test_a_model_is_told_of_functions_that_it_can_not_call_in_this_turn(
+    wish: float, has_ticket: bool, withheld: list[str]
+) -> None:
+    functions = registry(*Shop().functions())
+    told = functions.specs("zh", EVERYBODY, wish=wish, has_ticket=has_ticket)
+    assert [spec.name for spec in told if spec.withheld] == withheld
+    assert len(told) == len(functions.specs("zh", EVERYBODY, wish=1.0, has_ticket=True))
 
 
 class Delivery(Arguments):
@@ -85,7 +95,7 @@ def test_a_model_is_told_of_kinds_bounds_and_choices_and_the_rest_is_checked_aft
     function = Function(
         name="move_delivery", description=Words(zh="改期", en="Moves it"), arguments=Delivery, run=slow, changes=False
     )
-    [*_, spec] = registry(function).specs("en", EVERYBODY, wish=1.0)
+    [*_, spec] = registry(function).specs("en", EVERYBODY, wish=1.0, has_ticket=True)
     day, place, notes = (spec.parameters["properties"][name] for name in ("day", "format", "notes"))
     assert day == {"type": "string", "description": "Which day"}
     assert place == {"enum": ["door", "shop"], "type": "string", "description": "Where to"}
@@ -109,7 +119,7 @@ def test_a_model_is_told_of_kinds_bounds_and_choices_and_the_rest_is_checked_aft
 )
 def test_a_function_for_some_is_named_to_their_models_only(collections: Sequence[str], told: bool) -> None:
     functions = registry(*Shop().functions())
-    names = [spec.name for spec in functions.specs("zh", collections, wish=1.0)]
+    names = [spec.name for spec in functions.specs("zh", collections, wish=1.0, has_ticket=True)]
     assert ("staff_prices" in names) is told
     assert "order_status" in names
 

@@ -63,7 +63,7 @@ async def said(engine: VllmEngine, language: Language, question: str) -> Answere
     prompt = Prompt(
         language=language,
         persona=PERSONAS[language],
-        functions=shipped_functions().specs(language, ("default",), wish=1.0),
+        functions=shipped_functions().specs(language, ("default",), wish=1.0, has_ticket=True),
         passages=(PASSAGES[language],),
         question=question,
         max_answer_chars=150,

@@ -73,7 +73,7 @@ async def test_in_the_house_a_service_that_hangs_is_given_up_in_time(hanging: st
 @pytest.mark.parametrize("language", ["zh", "en"])
 def test_in_the_house_a_model_can_be_held_to_the_arguments(language: Language) -> None:
     house = Functions(functions("http://127.0.0.1:1"), log=CallsInMemory(), clock=StandingClock())
-    grammar = output_tag(house.specs(language, ("default",), wish=1.0), max_chars=150)
+    grammar = output_tag(house.specs(language, ("default",), wish=1.0, has_ticket=True), max_chars=150)
     assert "order_status" in grammar and "cancel_order" in grammar
 
 

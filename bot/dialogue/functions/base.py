@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Generic, Literal, TypeVar
+from typing import Generic, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -16,6 +16,8 @@ from bot.ports import Clock
 DEFAULT_SECONDS = 10.0
 MAX_SECONDS = 25.0
 """A turn leaves its functions 30 s (`bot.answering.TURN_MARGIN_SECONDS`), which has to hold a search as well."""
+
+Offered: TypeAlias = Literal["always", "on a wish", "with a ticket"]
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{2,63}")
 
@@ -107,8 +109,9 @@ class Function(Generic[A]):
     """What it is about to change, with the arguments filled in ("cancel order 1001"): plain words, no Markdown."""
     audience: frozenset[str] = frozenset()
     """The collections whose readers may call it (`<channel>.collections`); empty for everybody."""
-    on_wish: bool = False
-    """Only to be called where the customer's own words come near a wish for a ticket or a person."""
+    offered: Offered = "always"
+    """In which turns a model may call it: in all, where the customer's own words come near a wish for a ticket or a
+    person, or where the customer has a ticket that is not closed."""
     seconds: float = DEFAULT_SECONDS
     """How long it may take, at most 25."""
 

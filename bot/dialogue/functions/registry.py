@@ -17,10 +17,10 @@ from bot.messages import FunctionCall, FunctionSpec, Language, PendingCall, Turn
 from bot.ports import CallLog, CallRecord, Clock
 from bot.telemetry import get_logger
 
-CALLABLE_FROM = 0.3
-"""A function for wishes is withheld from a model where the customer's words wish for nothing like it (`Reading.wish`).
-Of the 475 ordinary questions in tests/data/questions.jsonl and answers.jsonl, 39 come so near a wish; a model of half a
-billion weights called for a ticket at every second one, and answered it when it could not."""
+WISH = 0.3
+"""So much the customer's words have to be a wish (`Reading.wish`) for what is offered "on a wish". Of the 475 ordinary
+questions in tests/data/questions.jsonl and answers.jsonl, 39 come so near one. A model of half a billion weights called
+a function, any function, at every second question that it could have answered, until it could call none."""
 MAX_RESULT_CHARS = 2000
 """Of a function's words, so that one that returns a table does not fill a chat and the history behind it."""
 MAX_ACTION_CHARS = 300
@@ -55,14 +55,18 @@ class Functions:
             "en": {name: _spec(function, "en") for name, function in self._functions.items()},
         }
 
-    def specs(self, language: Language, collections: Sequence[str], *, wish: float) -> tuple[FunctionSpec, ...]:
+    def specs(
+        self, language: Language, collections: Sequence[str], *, wish: float, has_ticket: bool
+    ) -> tuple[FunctionSpec, ...]:
         """What readers of these collections may call, as an engine is told of it, in the conversation's language.
 
         :param wish: how much the customer's words are a wish for a ticket or a person, 0 to 1.
+        :param has_ticket: the customer has a ticket that is not closed.
         """
+        offered = {"always": True, "on a wish": wish >= WISH, "with a ticket": has_ticket}
         specs = self._specs[language]
         return tuple(
-            replace(specs[name], withheld=True) if function.on_wish and wish < CALLABLE_FROM else specs[name]
+            specs[name] if offered[function.offered] else replace(specs[name], withheld=True)
             for name, function in self._functions.items()
             if _may_call(function, collections)
         )

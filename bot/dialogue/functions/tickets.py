@@ -68,7 +68,7 @@ def ticket_functions(ticketing: Ticketing) -> tuple[Function[Any], ...]:
             arguments=CreateSupportTicket,
             run=_create,
             changes=False,
-            on_wish=True,
+            offered="on a wish",
         ),
         Function(
             name=TICKET_STATUS,
@@ -79,6 +79,7 @@ def ticket_functions(ticketing: Ticketing) -> tuple[Function[Any], ...]:
             arguments=TicketStatus,
             run=status,
             changes=False,
+            offered="with a ticket",
         ),
         Function(
             name=HAND_TO_PERSON,
@@ -89,7 +90,7 @@ def ticket_functions(ticketing: Ticketing) -> tuple[Function[Any], ...]:
             arguments=HandToPerson,
             run=_hand_over,
             changes=False,
-            on_wish=True,
+            offered="on a wish",
         ),
     )
 
