@@ -4,7 +4,9 @@
 
 One engine, one run, both sides in turns. The product answers questions, from a message's arrival to its reply; then the
 very prompts that it made go to the bare engine, with the same constraint and the same number side by side, the prefix
-cache emptied before each side. Needs an environment with vLLM (`make test-engine` makes one).
+cache emptied before each side. What is added to the first words is measured inside the turn (from the message to the
+engine, and from the engine's first words to the channel), because the engine's own time differs by more from run to
+run. Needs an environment with vLLM (`make test-engine` makes one).
 """
 
 from __future__ import annotations
@@ -17,13 +19,15 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 from unittest.mock import patch
+
+from structlog.contextvars import get_contextvars
 
 from bot.app import App, open_app
 from bot.engine.model import Piece, Rendered
@@ -51,8 +55,8 @@ class Side:
 
     tokens: int = 0
     seconds: float = 0.0
-    first: list[float] = field(default_factory=list)
-    """Seconds to the first words of each answer."""
+    added: list[float] = field(default_factory=list)
+    """Seconds of the product's own before the first words of each answer are shown."""
 
     @property
     def rate(self) -> float:
@@ -68,24 +72,29 @@ class Recorder(VllmModel):
         super().__init__(*arguments)
         self.asked: list[Rendered] = []
         self.tokens = 0
+        self.began: dict[str, float] = {}
+        self.worded: dict[str, float] = {}
+        """When the engine was asked in a turn, and when it gave the answer's first words."""
         self.made.append(self)
 
     async def stream(self, rendered: Rendered) -> AsyncGenerator[Piece, None]:
         self.asked.append(rendered)
+        turn, reader = get_contextvars().get("turn", ""), OutputReader()
+        self.began[turn] = time.perf_counter()
         async with aclosing(super().stream(rendered)) as pieces:
             async for piece in pieces:
                 self.tokens += piece.tokens
+                if reader.feed(piece.text) is not None:
+                    self.worded.setdefault(turn, time.perf_counter())
                 yield piece
 
-    async def bare(self, rendered: Rendered) -> tuple[int, float]:
-        """(tokens, seconds to the first words), straight from the engine."""
-        started, first, tokens, reader = time.perf_counter(), 0.0, 0, OutputReader()
+    async def bare(self, rendered: Rendered) -> int:
+        """Tokens, straight from the engine."""
+        tokens = 0
         async with aclosing(super().stream(rendered)) as pieces:
             async for piece in pieces:
                 tokens += piece.tokens
-                if reader.feed(piece.text) is not None and not first:
-                    first = time.perf_counter() - started
-        return tokens, first
+        return tokens
 
     async def forget_prefixes(self) -> None:
         await self._engine.reset_prefix_cache()
@@ -96,20 +105,21 @@ class Watched(MemoryChannel):
 
     def __init__(self) -> None:
         super().__init__(repeatable=True, show_interval=0.001)
-        self.first: dict[str, float] = {}
+        self.first: dict[str, tuple[str, float]] = {}
         self.replied: dict[str, asyncio.Future[float]] = {}
 
     async def show(self, conversation: ConversationRef, text: str, **more: Any) -> str | None:
         if text:
-            self.first.setdefault(conversation.channel, time.perf_counter())
+            self.first.setdefault(conversation.channel, (str(more["turn_id"]), time.perf_counter()))
         return None
 
     async def send(self, conversation: ConversationRef, *args: object, **more: object) -> str:
         self.replied.pop(conversation.channel).set_result(time.perf_counter())
         return "1"
 
-    async def ask(self, app: App, name: str, words: str) -> tuple[float, float | None]:
-        """(seconds to the reply, seconds to the first words shown if there were any)."""
+    async def ask(self, app: App, name: str, words: str) -> tuple[float, str, float] | None:
+        """(when it was asked, its turn, when its first words were shown); None where none were. Returns with the
+        reply."""
         self.first.pop(name, None)
         self.replied[name] = replied = asyncio.get_running_loop().create_future()
         started = time.perf_counter()
@@ -121,9 +131,9 @@ class Watched(MemoryChannel):
             sent_at=datetime.now(UTC),
         )
         await app.intake.accept([message])
-        ended = await replied
+        await replied
         shown = self.first.get(name)
-        return ended - started, None if shown is None else shown - started
+        return None if shown is None else (started, *shown)
 
 
 class Bench:
@@ -141,33 +151,36 @@ class Bench:
         self._model.asked, before = [], self._model.tokens
         gate = asyncio.Semaphore(at_once)
 
-        async def one(question: str) -> float | None:
+        async def one(question: str) -> tuple[float, str, float] | None:
             async with gate:
                 self._people += 1
-                _, first = await self._channel.ask(self._app, f"p{self._people}", question)
-                return first
+                return await self._channel.ask(self._app, f"p{self._people}", question)
 
         started = time.perf_counter()
-        firsts = await asyncio.gather(*map(one, questions))
+        shown = await asyncio.gather(*map(one, questions))
         side.seconds += time.perf_counter() - started
         side.tokens += self._model.tokens - before
-        side.first += [first for first in firsts if first is not None]
+        side.added += [added for first in shown if first and (added := self._added(*first)) is not None]
         return self._model.asked
+
+    def _added(self, asked: float, turn: str, shown: float) -> float | None:
+        """What passed before the engine was asked, and after it had given the first words; None for an answer of the
+        engine that stands in."""
+        worded = self._model.worded.get(turn)
+        return None if worded is None else (self._model.began[turn] - asked) + (shown - worded)
 
     async def bare(self, prompts: Sequence[Rendered], at_once: int, side: Side) -> None:
         """The same prompts, without the product."""
         await self._model.forget_prefixes()
         gate = asyncio.Semaphore(at_once)
 
-        async def one(prompt: Rendered) -> tuple[int, float]:
+        async def one(prompt: Rendered) -> int:
             async with gate:
                 return await self._model.bare(prompt)
 
         started = time.perf_counter()
-        said = await asyncio.gather(*map(one, prompts))
+        side.tokens += sum(await asyncio.gather(*map(one, prompts)))
         side.seconds += time.perf_counter() - started
-        side.tokens += sum(tokens for tokens, _ in said)
-        side.first += [first for _, first in said if first]
 
     async def compare(self, questions: Sequence[str], at_once: int) -> tuple[Side, Side]:
         product, bare = Side(), Side()
@@ -190,8 +203,8 @@ class Bench:
         return (after.cached_tokens - before.cached_tokens) / (after.prompt_tokens - before.prompt_tokens)
 
 
-async def measure(settings: Settings, questions: Sequence[str]) -> None:
-    """Runs everything and prints a table."""
+async def measure(settings: Settings, questions: Sequence[str], concurrency: Mapping[int, int]) -> None:
+    """Runs everything and prints a table; one that is only of single questions has no line about the prefix cache."""
     channel, stop, ready = Watched(), asyncio.Event(), asyncio.Event()
     with patch("bot.engine.vllm_model.VllmModel", Recorder):
         async with open_app(settings, channels=lambda _: [channel]) as app, asyncio.TaskGroup() as group:
@@ -201,13 +214,16 @@ async def measure(settings: Settings, questions: Sequence[str]) -> None:
             await bench.product(questions[:2], 2, Side())  # kernels are compiled, statements prepared
             print("| side by side | bare, tokens/s | product, tokens/s | share | first words, added (median) |")
             print("| ---: | ---: | ---: | ---: | ---: |")
-            for at_once, count in CONCURRENCY.items():
+            for at_once, count in concurrency.items():
                 product, bare = await bench.compare(questions[:count], at_once)
-                added = statistics.median(product.first) - statistics.median(bare.first)
+                added = statistics.median(product.added) if product.added else float("nan")
                 share = product.rate / bare.rate
                 print(f"| {at_once} | {bare.rate:.1f} | {product.rate:.1f} | {share:.1%} | {added * 1000:.0f} ms |")
                 sys.stdout.flush()
-            print(f"prefix cache, {CONVERSATIONS} conversations of {TURNS}: {await bench.cached_share(questions):.1%}")
+            if len(concurrency) > 1:
+                print(
+                    f"prefix cache, {CONVERSATIONS} conversations of {TURNS}: {await bench.cached_share(questions):.1%}"
+                )
             stop.set()
 
 
@@ -220,6 +236,7 @@ def _questions(count: int) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("model", type=Path, nargs="?", metavar="DIR")
+    parser.add_argument("--alone", action="store_true", help="one question at a time, and nothing else")
     arguments = parser.parse_args()
     configure_logging(level="error", json=True, redact=True, stream=sys.stderr)
     with tempfile.TemporaryDirectory(prefix="kefu-") as work:
@@ -232,7 +249,9 @@ def main() -> None:
         }
         print(f"{folder.name}, {os.cpu_count()} cores, {json.dumps(_versions())}")
         settings = load_settings(None, environ)
-        asyncio.run(asyncio.wait_for(measure(settings, _questions(max(CONCURRENCY.values()))), TIME_LIMIT_SECONDS))
+        concurrency = {1: 16} if arguments.alone else CONCURRENCY
+        running = measure(settings, _questions(max(CONCURRENCY.values())), concurrency)
+        asyncio.run(asyncio.wait_for(running, TIME_LIMIT_SECONDS))
 
 
 def _versions() -> dict[str, str]:
