@@ -66,7 +66,8 @@ class Places:
         if asked.channel.startswith("D") or not await self._is_ours(account, asked.channel):
             spot = await self._in_private(account, asked.user, wordings.ASKED_IN_PRIVATE[language], words)
         else:
-            text = wordings.ASKS[language].format(who=f"<@{asked.user}>", words=words)
+            phrase = wordings.WANTS_TICKET if asked.command == "ticket" and asked.words else wordings.ASKS
+            text = phrase[language].format(who=f"<@{asked.user}>", words=words)
             try:
                 spot = await self._posted(account, asked.channel, text)
             except Refused as refused:

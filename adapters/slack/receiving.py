@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -19,6 +20,8 @@ from adapters.slack.wordings import language_of
 from bot.messages import ConversationRef, IncomingMessage, Language, MessageKind
 from bot.ports import Clock, Intake
 from bot.telemetry import get_logger
+
+_REMEMBERED = 1000
 
 log = get_logger(__name__)
 
@@ -100,6 +103,7 @@ class Receiver:
         self._asked = asked
         self._clock = clock
         self._store_limit = store_limit
+        self._declined_lately: deque[str] = deque(maxlen=_REMEMBERED)
 
     def reading(self) -> Reading:
         return Reading(
@@ -140,8 +144,7 @@ class Receiver:
                 _note(reason)
                 return Received(reading=reading, event=replace(parsed, message=None, ignored=reason))
             if parsed.overheard and not self._shared_channels:
-                text = wordings.OVERHEARD[_language(person)]
-                whisper = Whisper(conversation=message.conversation, user=parsed.user, text=text)
+                whisper = self._declined(message, parsed.user, person)
                 return Received(reading=reading, event=replace(parsed, message=None), whisper=whisper)
             message = _introduced(message, person)
             self._remember(message, parsed.home or parsed.place.workspace, parsed.user, person)
@@ -197,6 +200,14 @@ class Receiver:
         self._remember(message, done.place.workspace, done.user, person)
         await self._keep(_introduced(message, person), intake)
         return replace(received, answer=_whisper(wordings.ANSWERED_IN_PRIVATE[language])) if spot.private else received
+
+    def _declined(self, message: IncomingMessage, user: str, person: Person | None) -> Whisper | None:
+        """Once a message: nothing is stored of it that would tell its twin event, or a repetition, from news."""
+        key = message.keys[-1]
+        if key in self._declined_lately:
+            return None
+        self._declined_lately.append(key)
+        return Whisper(conversation=message.conversation, user=user, text=wordings.OVERHEARD[_language(person)])
 
     async def _takes_part(self, conversation: ConversationRef) -> bool:
         async with asyncio.timeout(self._store_limit):

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from adapters.rendering import slack as dialects
 from adapters.rendering.safe_text import clean
 from adapters.slack import phrases
-from bot.messages import Author, Reply, ReplyAction, Source, Ticket, TicketState
+from bot.messages import Author, Outcome, Reply, ReplyAction, Source, Ticket, TicketState
 from bot.ports import Part
 
 Block: TypeAlias = dict[str, Any]
@@ -151,7 +151,8 @@ def _card_buttons(ticket: Ticket, reply: Reply) -> list[Block]:
     buttons = [_button(phrases.DETAILS[language], DETAILS, ticket.number)]
     if ticket.state is not TicketState.CLOSED:
         buttons.append(_button(phrases.SOLVED[language], f"{ACT}:solved", ticket.number))
-        if reply.turn_id:
+        # Who has just been handed over to a person would only open a second ticket.
+        if reply.turn_id and reply.outcome is not Outcome.HANDOFF:
             buttons.append(_button(phrases.TALK_TO_PERSON[language], f"{ACT}:person", reply.turn_id))
     return buttons
 

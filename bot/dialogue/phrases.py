@@ -45,7 +45,7 @@ class Phrase(enum.Enum):
         "- Bring in a person: say “agent”\n"
         "- Open a ticket: send “/ticket” and what it is about\n"
         "- Tell you how a ticket stands: send me its number\n"
-        "- Start over: send “/reset”",
+        "- Start over: say “start over”",
     )
     RESET = (
         "好的，我们重新开始。请问有什么可以帮您？",

@@ -15,6 +15,7 @@ from knowledge.errors import IndexMismatchError, IndexMissingError
 from tests.cli.house import Called, Kefu
 from tests.core.house import new_database
 from tests.fakes.openai_api import FakeOpenAI, Hang, Said
+from tests.fakes.slack_api import FakeSlack
 from tests.fakes.telegram_api import TOKEN, FakeTelegram
 
 
@@ -43,7 +44,7 @@ def index(monkeypatch: pytest.MonkeyPatch) -> FakeIndex:
 
 
 @contextlib.contextmanager
-def beside(fake: FakeTelegram | FakeOpenAI) -> Iterator[None]:
+def beside(fake: FakeTelegram | FakeOpenAI | FakeSlack) -> Iterator[None]:
     """Runs beside the test, on a loop of its own."""
     loop, stop, ready = asyncio.new_event_loop(), asyncio.Event(), threading.Event()
 
@@ -69,6 +70,17 @@ def telegram() -> Iterator[str]:
     fake = FakeTelegram()
     with beside(fake):
         yield fake.url
+
+
+@pytest.fixture
+def slack(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSlack]:
+    """A Slack that runs beside the test, with the settings for it."""
+    fake = FakeSlack()
+    with beside(fake):
+        monkeypatch.setenv("KEFU_SLACK__API_URL", fake.api_url)
+        monkeypatch.setenv("KEFU_SLACK__BOT_TOKEN", fake.bot_token)
+        monkeypatch.setenv("KEFU_SLACK__APP_TOKEN", fake.app_token)
+        yield fake
 
 
 @pytest.fixture
@@ -245,6 +257,41 @@ def test_a_token_that_does_not_work_is_named_and_not_shown(
     ok, detail = of(called)["telegram"]
     assert not ok and said in detail
     assert "AAanother" not in called.out + called.err
+
+
+def test_slacks_tokens_are_tried(kefu: Kefu, slack: FakeSlack) -> None:
+    assert of(kefu("doctor", "--json"))["slack"] == (True, "kefu in Workspace 0KEFU, socket")
+    assert slack.sockets.opened == 0, "an address for a socket is asked for, and not used"
+
+
+@pytest.mark.parametrize(
+    ("trouble", "said"),
+    [
+        ("revoked", "Slack refuses slack.bot_token: token_revoked"),
+        ("app token", "Slack refuses slack.app_token: invalid_auth"),
+        ("scope", "the app lacks the scopes im:history: add them and install it again (docs/slack.md)"),
+        ("unreachable", "Slack can not be reached: ClientConnectorError"),
+        ("silent", "no answer within 1 s"),
+    ],
+)
+def test_a_slack_app_that_does_not_work_is_named_and_no_token_is_shown(
+    kefu: Kefu, slack: FakeSlack, silent_address: str, monkeypatch: pytest.MonkeyPatch, trouble: str, said: str
+) -> None:
+    monkeypatch.setattr("bot.cli.doctor.LIMIT_SECONDS", 1.0)
+    match trouble:
+        case "revoked":
+            slack.tokens.ends("token_revoked")
+        case "app token":
+            monkeypatch.setenv("KEFU_SLACK__APP_TOKEN", "xapp-1-another-token")
+        case "scope":
+            slack.tokens.loses("im:history")
+        case "unreachable":
+            monkeypatch.setenv("KEFU_SLACK__API_URL", "http://127.0.0.1:9/api/")
+        case "silent":
+            monkeypatch.setenv("KEFU_SLACK__API_URL", f"{silent_address}/api/")
+    called = kefu("doctor", "--json")
+    assert of(called)["slack"] == (False, said)
+    assert "xoxb-" not in called.out + called.err and "xapp-" not in called.out + called.err
 
 
 def test_one_platform_that_is_silent_does_not_keep_the_others_waiting(

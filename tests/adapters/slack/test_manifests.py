@@ -40,8 +40,9 @@ def test_scopes_and_events(manifest: str) -> None:
 
 def test_names_and_addresses(manifest: str, transport: str) -> None:
     assert f"callback_id: {TICKET_SHORTCUT}" in manifest
-    assert "command: /ask" in manifest
-    assert "should_escape: true" in manifest
+    # What the bot tells everybody to send: without it Slack would call /ticket an unknown command.
+    assert re.findall(r"- command: (\S+)", manifest) == ["/ask", "/ticket"]
+    assert manifest.count("should_escape: true") == 2
     assert "agent_view:" in manifest
     assert "home_tab_enabled: true" in manifest
     assert f"socket_mode_enabled: {'true' if transport == 'socket' else 'false'}" in manifest
@@ -50,7 +51,7 @@ def test_names_and_addresses(manifest: str, transport: str) -> None:
         assert addresses == []
     else:
         paths = sorted(address.removeprefix("https://help.example.com") for address in addresses)
-        assert paths == sorted([EVENTS_PATH] * 3 + [REDIRECT_PATH])
+        assert paths == sorted([EVENTS_PATH] * 4 + [REDIRECT_PATH])
 
 
 def test_what_slack_bounds(manifest: str) -> None:

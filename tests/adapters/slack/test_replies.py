@@ -64,6 +64,11 @@ def test_a_ticket_has_a_card_with_buttons(state: TicketState, language: str) -> 
     assert TICKET.number in flatten(check_message(blocks_of(forms)))
 
 
+def test_who_is_handed_over_to_a_person_is_not_offered_one() -> None:
+    reply = replace(REPLY, ticket=TICKET, outcome=Outcome.HANDOFF, actions=())
+    assert pressable(reply) == {"kefu_ticket_details": TICKET.number, "kefu_act:solved": TICKET.number}
+
+
 def test_sources_stand_in_a_context_and_can_be_followed() -> None:
     sources = (
         Source(id="1", title="退货 <!channel>", url="https://e.com/?a=1&b=2|x"),

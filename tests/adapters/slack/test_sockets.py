@@ -334,6 +334,20 @@ async def test_an_asked_question_is_posted_and_answered_in_its_thread(
         assert len(intake.messages) == 1
 
 
+async def test_a_ticket_by_command_is_opened_in_a_thread_that_says_so(
+    slack: FakeSlack, sockets: Sockets, house: House, intake: MemoryIntake
+) -> None:
+    slack.people.opens_channel("C1")
+    slack.people.knows("U5", locale="en-US")
+    async with running(slack, sockets, intake):
+        slack.hands.commands("C1", "/ticket", "my screen is broken", user="U5")
+        await until(lambda: intake.messages)
+        [found] = intake.messages
+        [root] = slack.messages("C1")
+        assert (found.command, found.text, found.conversation.thread) == ("ticket", "my screen is broken", root.ts)
+        assert "opens a ticket: my screen is broken" in root.text
+
+
 async def test_where_the_channel_is_closed_to_us_the_question_goes_to_their_own_messages(
     slack: FakeSlack, sockets: Sockets, house: House, intake: MemoryIntake
 ) -> None:
@@ -407,7 +421,7 @@ async def test_the_page_says_when_tickets_can_not_be_read(
     async with running(slack, sockets, intake), errands(house):
         slack.people.opens_home("U5")
         await slack.until(lambda: slack.home("U5"))
-        assert "can not be shown right now" in str(slack.home("U5"))
+        assert "show your tickets right now" in str(slack.home("U5"))
         slack.faults.add(Fault(kind="error", method="views.publish", error="fatal_error", times=1))
         slack.people.opens_home("U5")
         slack.people.opens_home("U5", tab="messages")
@@ -442,6 +456,7 @@ async def test_where_strangers_read_along_nobody_is_answered_aloud(
         slack.hands.commands("C1", "/ask", "what do we pay?", user="U5")
         await until(lambda: intake.messages)
         assert intake.messages[0].direct
+        assert len(slack.calls("chat.postEphemeral")) == 1, "a mention is two events, and one message"
     loud = House(intake=intake, api=house.api, shared_channels=True)
     async with running(slack, made(slack, loud), intake):
         slack.people.mentions("C1", "the address?", user="U5")
