@@ -107,7 +107,7 @@ def load_settings(config: Path | None, environ: Mapping[str, str]) -> Settings:
     above = _Environment(layout, ours)()
     values = {name: {**table.get(name, {}), **above.get(name, {})} for name in known}
     sections = {name: _validated(name, model, values[name], written) for name, model in known.items()}
-    _check_notify(sections["tickets"], known, written)
+    _check_notify(sections, known, written)
     core: dict[str, Any] = {name: sections[name] for name in SECTIONS}
     _refuse_what_is_to_come(core, written)
     channels: dict[str, Any] = {name: sections[name] for name in known if name not in SECTIONS}
@@ -352,10 +352,17 @@ def _refuse_what_is_to_come(core: Mapping[str, Any], written: _Written) -> None:
             raise SettingsError(f"{where}: {section}.{key} can only be {default!r} in this version of kefu")
 
 
-def _check_notify(tickets: BaseModel, known: Mapping[str, type[BaseModel]], written: _Written) -> None:
+def _check_notify(sections: Mapping[str, BaseModel], known: Mapping[str, type[BaseModel]], written: _Written) -> None:
+    tickets = sections["tickets"]
     assert isinstance(tickets, TicketSettings)
     for address in tickets.notify:
         platform = address.partition(":")[0]
+        if getattr(sections.get(platform), "many", False):
+            # Which of them, an address does not say; a notice would wait for ever.
+            raise SettingsError(
+                f"{written.where('tickets', 'notify')}: tickets.notify: {platform} serves several workspaces, "
+                "so operators are told on another channel"
+            )
         if platform in SECTIONS or platform not in known:
             unknown = "is not in this version of kefu" if platform in _LATER else "does not exist"
             raise SettingsError(

@@ -186,6 +186,11 @@ MISTAKES = {
         "[tickets]\nnotify = ['wecom_bot:C1']\n",
         ":2: tickets.notify: the channel wecom_bot is not in this version of kefu",
     ),
+    "a channel of several workspaces": (
+        "[tickets]\nnotify = ['slack:C1']\n[slack]\nclient_id = '1.2'\nclient_secret = 'a-client-secret-of-nobody'\n"
+        "signing_secret = 'a-signing-secret-of-nobody'\ntoken_key = 'MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE='\n",
+        ":2: tickets.notify: slack serves several workspaces, so operators are told on another channel",
+    ),
     "no channel": ("[tickets]\nnotify = ['http:C1']\n", ":2: tickets.notify: the channel http does not exist"),
     "database": (
         "[database]\nurl = 'mysql://u:hunter2@h'\n",
