@@ -17,7 +17,7 @@ from bot.dialogue.phrases import Phrase, Phrases
 from bot.dialogue.questions import Finding, Questions
 from bot.dialogue.rules import consent, without_command, without_ticket_numbers
 from bot.dialogue.settings import DialogueSettings
-from bot.dialogue.text import bare, excerpt, searchable
+from bot.dialogue.text import bare, clauses, excerpt, searchable
 from bot.dialogue.ticketing import TICKET_STATUS, Ticketing
 from bot.dialogue.understanding import WISHES, Reading, Understanding
 from bot.errors import FunctionFailed, KnowledgeUnavailable, TurnError
@@ -203,7 +203,7 @@ class Dialogue:
         readings = [await self._understanding.read(searchable(text)) for text in heard.texts]
         intents = {reading.intent for reading in readings}
         if wishes := intents & WISHES:
-            return self._grant(moment, wishes)
+            return self._grant(moment, wishes, about=await self._about(moment))
         if Intent.TICKET_STATUS in intents:
             return await self._status(moment)
         if Intent.RESET in intents and len(readings) == 1:
@@ -217,10 +217,9 @@ class Dialogue:
             return await self._answer(moment, asked)
         return self._small_talk(moment, readings[-1], answered=answer is not None)
 
-    def _grant(self, moment: Moment, wishes: set[Intent]) -> TurnResult:
+    def _grant(self, moment: Moment, wishes: set[Intent], *, about: str) -> TurnResult:
         """A wish for a person or a ticket, in the customer's own words. A complaint goes before the others."""
         said = moment.heard.text
-        about = self._about(moment)
         if Intent.COMPLAINT in wishes:
             return self._calls.opened(moment, TicketWish(issue=said, kind="complaint"))
         if Intent.WANTS_PERSON in wishes:
@@ -360,11 +359,20 @@ class Dialogue:
 
     # -- What it is about --
 
-    def _about(self, moment: Moment) -> str:
+    async def _about(self, moment: Moment) -> str:
         """What a ticket is about: the words themselves, after the question they follow if they are a bare wish."""
         said = moment.heard.text
         earlier = self._last_question(moment)
-        return f"{earlier}\n{said}" if earlier and len(bare(said)) <= 24 else said
+        if not earlier or len(bare(said)) > 24:
+            return said
+        for clause in clauses(said):
+            # 「发票抬头开错了，帮我登记一个工单」 is short and says what it is about.
+            if (
+                len(bare(clause)) >= 5
+                and (await self._understanding.read(searchable(clause))).intent is Intent.QUESTION
+            ):
+                return said
+        return f"{earlier}\n{said}"
 
     def _last_question(self, moment: Moment) -> str:
         """What the customer asked last, in their words."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bot.dialogue import followups
@@ -80,7 +80,12 @@ class Questions:
             functions=self._functions.specs(language, turn.collections, wish=wish, has_ticket=bool(turn.open_ticket)),
             settings=self._settings,
         )
-        answer, call, tokens = await self._generate(prompt, turn.collections, show)
+
+        def sure(text: str) -> bool:
+            verdict = self._understanding.judged(Answered(text=text, confidence=1.0), question, passages)
+            return verdict.confidence >= self._settings.min_confidence
+
+        answer, call, tokens = await self._generate(prompt, turn.collections, show, sure)
         if call is not None:
             return Finding(question=question, call=call, tokens=tokens)
         verdict = self._understanding.judged(answer, question, passages)
@@ -107,10 +112,10 @@ class Questions:
         return question, followups.mixed(alone, together, limit=limit)
 
     async def _generate(
-        self, prompt: Prompt, collections: Sequence[str], show: SnapshotSink
+        self, prompt: Prompt, collections: Sequence[str], show: SnapshotSink, sure: Callable[[str], bool]
     ) -> tuple[Answered, Call | None, int]:
         """One generation, and a second without functions when the first calls one that can not be carried out."""
-        ended = await read_generation(self._engine.generate(prompt), show, max_chars=prompt.max_answer_chars)
+        ended = await read_generation(self._engine.generate(prompt), show, max_chars=prompt.max_answer_chars, sure=sure)
         if isinstance(ended, Answered):
             return ended, None, ended.tokens
         try:
@@ -126,7 +131,7 @@ class Questions:
             max_answer_chars=prompt.max_answer_chars,
             last_try=True,
         )
-        again = await read_generation(self._engine.generate(plain), show, max_chars=prompt.max_answer_chars)
+        again = await read_generation(self._engine.generate(plain), show, max_chars=prompt.max_answer_chars, sure=sure)
         tokens = ended.tokens + again.tokens
         return (_NOTHING if isinstance(again, FunctionCall) else again), None, tokens
 

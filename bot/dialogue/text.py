@@ -54,6 +54,11 @@ def fold(text: str) -> str:
 
 
 @_once
+def clauses(text: str) -> list[str]:
+    """The parts of a text between its marks and line ends."""
+    return [part.strip() for part in re.split(r"[，。！？；：、,.!?;:\n]+", text) if part.strip()]
+
+
 def bare(text: str) -> str:
     """`fold` without punctuation, emoji and outer blanks: for comparing with fixed phrases.
 

@@ -16,16 +16,22 @@ async def growing(*texts: str) -> AsyncIterator[EngineOutput]:
     yield Answered(text=texts[-1], confidence=1.0)
 
 
-async def shown(*texts: str) -> list[str]:
-    """What a reader sees while an answer grows."""
+async def shown(*texts: str, sure_from: int = 0) -> list[str]:
+    """What a reader sees while an answer grows of which the house is sure from so many characters on."""
     seen: list[str] = []
-    ended = await read_generation(growing(*texts), seen.append, max_chars=200)
+    ended = await read_generation(growing(*texts), seen.append, max_chars=200, sure=lambda text: len(text) >= sure_from)
     assert ended == Answered(text=texts[-1], confidence=1.0)
     return seen
 
 
 async def test_words_are_shown_as_they_grow() -> None:
     assert await shown("满 99", "满 99 元包邮", "满 99 元包邮。") == ["满 99", "满 99 元包邮", "满 99 元包邮。"]
+
+
+async def test_nothing_is_shown_before_the_house_would_send_it() -> None:
+    texts = ("老板", "老板叫", "老板叫张三", "老板叫张三。")
+    assert await shown(*texts, sure_from=5) == ["老板叫张三", "老板叫张三。"]
+    assert await shown(*texts, sure_from=99) == []
 
 
 @pytest.mark.parametrize(

@@ -495,3 +495,28 @@ async def test_every_ticket_is_an_effect_and_nothing_is_stored(ann: Customer, wo
     turn = ann.turn(ann.message("转人工"))
     first = await ann.dialogue.respond(turn, lambda _: None)
     assert isinstance(first.effects[0], OpenTicket) and not world.tickets.stored
+
+
+@pytest.mark.parametrize(
+    ("wish", "subject"),
+    [
+        ("发票抬头开错了，帮我登记一个工单", "发票抬头"),
+        ("帮我登记一个工单", "老板"),
+        ("好的，帮我转人工", "老板"),
+    ],
+)
+async def test_a_short_wish_that_says_what_it_is_about_is_about_that(ann: Customer, wish: str, subject: str) -> None:
+    await ann.say("你们老板结婚了吗")
+    [ticket] = opened_tickets(await ann.say(wish))
+    assert subject in ticket.subject
+
+
+async def test_what_an_engine_invents_is_not_shown_while_it_grows(world: World) -> None:
+    invented, drawn = "老板叫张三，今年四十岁", "订单满 99 元包邮"
+    for text, is_shown in ((invented, False), (drawn, True)):
+        engine = ScriptedEngine(
+            make=lambda prompt, text=text: [Delta(text=text), Answered(text=text, confidence=1.0)]  # type: ignore[misc]
+        )
+        ann = world.customer(engine=engine)
+        await ann.say("运费要多少钱")
+        assert (text in ann.snapshots) is is_shown
