@@ -29,3 +29,10 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
     """The process that forks bots; see `tests.faults.driver`."""
     with Driver(tmp_path_factory.mktemp("driver") / "driver.err") as made:
         yield made
+
+
+@pytest.fixture
+def quick_repeats(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What failed is tried again after moments: the pauses are shown elsewhere, and tests wait for them."""
+    monkeypatch.setattr("bot.turns.delivery.BACKOFF_SECONDS", (0.1, 0.2, 0.5, 1.0))
+    monkeypatch.setattr("bot.turns.delivery.CREDENTIALS_SECONDS", 0.3)
