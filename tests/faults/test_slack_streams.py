@@ -119,3 +119,18 @@ async def test_a_hundred_threads_stream_at_the_rates_of_slack(tmp_path: Path) ->
         refused = [call for call in rig.slack.calls() if call.status == 429]
         print(f"\nF19 slack streams=100 calls={len(rig.slack.calls())} refused={len(refused)}")
         assert len(refused) <= len(rig.slack.calls()) / 20
+
+
+@pytest.mark.parametrize("transport", ["socket", "http"])
+async def test_slacks_own_stop_ends_the_answer(tmp_path: Path, transport: str) -> None:
+    dialogue = Storyteller(snapshots=40)
+    async with slack_rig(tmp_path, transport=transport, dialogue=dialogue) as rig, rig.life():
+        told = rig.slack.people.mentions("C1", "slow 30 T1", user="U1")
+        await rig.slack.until(lambda: rig.slack.calls("chat.appendStream", applied=True), timeout=10)
+        assert rig.slack.session("C1", told["thread"]) == "processing"
+        stopped = rig.slack.people.stops("C1", told["thread"], user="U1")
+        await rig.rest(5)
+        assert stopped["streams"]
+        assert dialogue.cancelled == 1, "nothing is generated for nobody"
+        assert rig.slack.texts("C1", told["thread"]) == [f"已停止 T1 {END}"]
+        await rig.slack.until(lambda: rig.slack.session("C1", told["thread"]) == "active")
