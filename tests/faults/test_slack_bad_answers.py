@@ -89,6 +89,7 @@ async def test_answers_that_can_not_be_read(tmp_path: Path) -> None:
             for method in ASKED
         ]
         async with rig.life(seconds=20):
+            copies: list[int] = []
             for _ in range(3):
                 copies = await _everybody_is_answered(rig, PEOPLE)
         fired = {method: sum(fault.fired for fault in faults if fault.method == method) for method in ASKED}

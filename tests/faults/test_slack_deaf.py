@@ -1,4 +1,4 @@
-"""F20 on Slack: sockets that are open and say nothing, and receivers that have died. Noticed in time, said once, mended."""
+"""F20 on Slack: sockets that are open and silent, receivers that have died. Noticed in time, said once, mended."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ Headers = list[tuple[str, str]]
 
 
 class Forger:
-    """Makes requests out of true ones: of whoever has seen some, of whoever guesses, and of whoever has a broken pen."""
+    """Makes requests out of true ones: of one who has seen some, one who guesses, and one who has a broken pen."""
 
     def __init__(self, secret: str, genuine: list[tuple[bytes, str]], chance: random.Random) -> None:
         """:param genuine: bodies and their content types."""
@@ -95,8 +95,8 @@ class Forger:
         """Truly signed, long ago or not yet; and times that are none."""
         now = time.time()
         times: list[float | str] = [
-            int(now) - 301, int(now) - 3600, int(now) - 10**8, int(now) + 310, int(now) + 10**8, 0, -1, "abc", "", "1e9",
-            "nan", "inf", "9" * 400, f"{int(now)}.5", f" {int(now)}\u00a0", f"0x{int(now):x}", f"-{int(now)}",
+            int(now) - 301, int(now) - 3600, int(now) - 10**8, int(now) + 310, int(now) + 10**8, 0, -1, "abc", "",
+            "1e9", "nan", "inf", "9" * 400, f"{int(now)}.5", f" {int(now)}\u00a0", f"0x{int(now):x}", f"-{int(now)}",
         ]  # fmt: skip
         stamp = str(self._chance.choice(times))
         sent = stamp.encode().decode("latin-1")  # what a header can hold

@@ -1,4 +1,4 @@
-"""F17 between the bot and Slack: slow, cut, reset, a byte at a time, half-open. Everything arrives once, nothing grows."""
+"""F17 on Slack: lines slow, cut, reset, a byte at a time, half-open. Everything arrives once, nothing grows."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults import seeds
-from tests.faults.slack_rig import SlackRig, said, slack_rig
 from tests.faults.seeds import Report
+from tests.faults.slack_rig import SlackRig, said, slack_rig
 
 
 class Talk:

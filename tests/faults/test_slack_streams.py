@@ -10,7 +10,6 @@ from tests.fakes.dialogue import END
 from tests.fakes.slack_api import Fault
 from tests.faults.slack_rig import SlackRig, Storyteller, slack_rig, squeezed, story
 
-
 pytestmark = pytest.mark.usefixtures("quick_repeats")
 
 
@@ -82,7 +81,9 @@ async def test_a_workspace_that_knows_no_streams_is_shown_edits(tmp_path: Path) 
 async def test_thirty_thousand_characters_arrive_whole_and_well_formed(tmp_path: Path) -> None:
     sections = []
     for number in range(1, 31):
-        table = "\n".join(["| 项目 | 数量 |", "| --- | --- |", *(f"| 第{number}-{row}项 | {row} |" for row in range(9))])
+        table = "\n".join(
+            ["| 项目 | 数量 |", "| --- | --- |", *(f"| 第{number}-{row}项 | {row} |" for row in range(9))]
+        )
         code = "```python\n" + "\n".join(f"print({number}, {row})  # 一行代码" for row in range(12)) + "\n```"
         sections.append(f"## 第 {number} 节\n\n" + "这一节说明怎么办。" * 65 + f"\n\n{table}\n\n{code}")
     text = "\n\n".join([*sections, f"T1 {END}"])
@@ -134,3 +135,19 @@ async def test_slacks_own_stop_ends_the_answer(tmp_path: Path, transport: str) -
         assert dialogue.cancelled == 1, "nothing is generated for nobody"
         assert rig.slack.texts("C1", told["thread"]) == [f"已停止 T1 {END}"]
         await rig.slack.until(lambda: rig.slack.session("C1", told["thread"]) == "active")
+
+
+async def test_only_threads_older_than_the_process_are_looked_into(tmp_path: Path) -> None:
+    """A look costs one of some fifty calls a minute: after a restart nobody's new question may wait for it."""
+    async with slack_rig(tmp_path) as rig:
+        async with rig.life():
+            threads = [rig.slack.people.says(f"D{number}", f"T{number}")["thread"] for number in range(1, 6)]
+            rig.slack.people.mentions("C1", "slow 0.5 T6", user="U6")
+            await rig.rest()
+            assert not rig.slack.calls("conversations.replies")
+        async with rig.life():
+            rig.slack.people.says("D1", "T7", thread=threads[0])
+            rig.slack.people.says("D2", "T8")
+            await rig.rest()
+            looks = rig.slack.calls("conversations.replies")
+            assert [call.channel for call in looks] == ["D1"]

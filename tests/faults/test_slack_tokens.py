@@ -1,4 +1,4 @@
-"""F18 and P8 on Slack: tokens that are refused while replies wait. Held, not failed; asked rarely; told once; resumed."""
+"""F18 and P8 on Slack: tokens are refused while replies wait. Held, not failed; asked rarely; told once; resumed."""
 
 from __future__ import annotations
 
