@@ -90,14 +90,14 @@ async def test_answers_that_can_not_be_read(tmp_path: Path) -> None:
         ]
         async with rig.life(seconds=20):
             copies: list[int] = []
-            for _ in range(3):
+            for _ in range(2):
                 copies = await _everybody_is_answered(rig, PEOPLE)
         fired = {method: sum(fault.fired for fault in faults if fault.method == method) for method in ASKED}
         print(fired)
         assert fired["chat.postMessage"] == fired["apps.connections.open"] == len(ANSWERS)
         assert min(fired.values()) >= len(ANSWERS) / 2
-        assert copies == [3] * PEOPLE
-        assert await rig.states() == {"sent": 3 * PEOPLE}
+        assert copies == [2] * PEOPLE
+        assert await rig.states() == {"sent": 2 * PEOPLE}
 
 
 async def test_one_event_that_makes_no_sense_does_not_stop_the_others(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> Lines:
     return Lines(capsys)
 
 
-async def _down_and_up(rig: SlackRig, lines: Lines, mend: float = 1.5) -> float:
+async def _down_and_up(rig: SlackRig, lines: Lines, mend: float = 1.0) -> float:
     """The seconds until the channel says that it is deaf; then Slack speaks again, and so does the channel."""
     started = time.monotonic()
     await until(lambda: not rig.channel.health().up, LIMIT)

@@ -140,7 +140,7 @@ async def _run(driver: Driver, folder: Path, transport: str, kills: int) -> None
 
 @pytest.mark.parametrize("transport", ["socket", "http"])
 async def test_kills_lose_nothing_and_double_nothing(driver: Driver, tmp_path: Path, transport: str) -> None:
-    await _run(driver, tmp_path, transport, 4)
+    await _run(driver, tmp_path, transport, 3)
 
 
 @pytest.mark.faults

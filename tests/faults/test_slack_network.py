@@ -109,9 +109,9 @@ async def _run(folder: Path, transport: str, rounds: int, seconds: float) -> Non
         assert more_tasks <= tasks + SPARE_TASKS
 
 
-@pytest.mark.parametrize("transport", ["socket", "http"])
-async def test_a_spoilt_line_costs_nobody_an_answer(tmp_path: Path, transport: str) -> None:
-    await _run(tmp_path, transport, rounds=1, seconds=0.4)
+async def test_a_spoilt_line_costs_nobody_an_answer(tmp_path: Path) -> None:
+    """Over sockets both ways lead through it; over HTTP only what the bot asks, in the long form."""
+    await _run(tmp_path, "socket", rounds=1, seconds=0.3)
 
 
 @pytest.mark.faults

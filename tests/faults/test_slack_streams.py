@@ -58,14 +58,14 @@ async def test_twenty_threads_that_stream_at_once_do_not_mix(tmp_path: Path) -> 
 
 async def test_patience_asked_for_at_every_third_addition_costs_no_word(tmp_path: Path) -> None:
     fault = Fault(kind="ratelimited", method="chat.appendStream", every=3, retry_after=1)
-    _, additions = await _told(tmp_path, 6, fault, seconds=4.0)
+    _, additions = await _told(tmp_path, 6, fault, seconds=3.0)
     assert fault.fired >= 2
     assert additions >= 4
 
 
 async def test_a_stream_that_dies_half_way_ends_with_the_whole_text_once(tmp_path: Path) -> None:
     fault = Fault(kind="stream_dies", method="chat.appendStream", skip=2, every=2)
-    rig, _ = await _told(tmp_path, 6, fault, seconds=2.0)
+    rig, _ = await _told(tmp_path, 6, fault, seconds=1.5)
     assert fault.fired >= 2
     assert rig.slack.calls("chat.update", applied=True), "a dead stream is written over"
 
