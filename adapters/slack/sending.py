@@ -185,7 +185,7 @@ class Sender:
         rest = forms.markdown[len(stream.sent) :]
         stream.sure = False  # until we know better: we may be cancelled
         try:
-            await self._calls.paced(
+            answer = await self._calls.paced(
                 stream.conversation,
                 STOP,
                 channel=stream.conversation.channel,
@@ -195,6 +195,8 @@ class Sender:
                 metadata=mark.metadata,
                 session_status=self._status.session_status(stream.conversation),
             )
+            if not answer.get("ts"):
+                raise NoAnswer(f"{STOP}: an ok without a message")
         except NoAnswer:
             raise
         except Refused as refused:

@@ -299,7 +299,7 @@ class Streams:
                 raise
             stream.open, stream.stopped = False, failures.is_stopped(error)
             return
-        stream.sure = True
+        stream.sure = answer is None or bool(answer.get("ts"))  # else something in between said "ok", and not Slack
         if answer is not None:
             stream.sent = words
 

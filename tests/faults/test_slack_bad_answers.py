@@ -12,7 +12,7 @@ import pytest
 from tests.fakes.slack_api import Fault
 from tests.fakes.slackapi.faults import Kind
 from tests.faults import seeds
-from tests.faults.slack_rig import SlackRig, Storyteller, said, slack_rig, story
+from tests.faults.slack_rig import SlackRig, Storyteller, said, slack_rig, squeezed, story
 
 pytestmark = pytest.mark.usefixtures("quick_repeats")
 
@@ -98,6 +98,23 @@ async def test_answers_that_can_not_be_read(tmp_path: Path) -> None:
         assert min(fired.values()) >= len(ANSWERS) / 2
         assert copies == [2] * PEOPLE
         assert await rig.states() == {"sent": 2 * PEOPLE}
+
+
+@pytest.mark.parametrize("method", ["chat.appendStream", "chat.stopStream", "chat.update"])
+async def test_an_ok_without_a_message_is_no_answer(tmp_path: Path, method: str) -> None:
+    """Something in between says "ok", and Slack never heard of it: nothing may be missing in the end."""
+    stories = {f"T{number}": story(f"T{number}") for number in range(1, 4)}
+    async with slack_rig(tmp_path, dialogue=Storyteller(stories=stories)) as rig:
+        fault = rig.slack.faults.add(Fault(kind="shape", method=method, times=3, body={"ok": True}))
+        if method == "chat.update":
+            rig.slack.faults.add(Fault(kind="error", method="chat.startStream", error="unknown_method"))
+        async with rig.life():
+            for number in range(1, 4):
+                rig.slack.people.says(f"D{number}", f"tell T{number}", user=f"U{number}")
+            await rig.rest()
+        assert fault.fired == 3
+        found = sorted(squeezed(message.text) for message in rig.slack.messages())
+        assert found == sorted(squeezed(text) for text in stories.values())
 
 
 async def test_one_event_that_makes_no_sense_does_not_stop_the_others(tmp_path: Path) -> None:

@@ -128,6 +128,7 @@ async def _run(driver: Driver, folder: Path, transport: str, kills: int) -> None
             messages = [{"text": message.text} for message in slack.messages()]
             verdict = await asyncio.to_thread(oracle.judge, bot.database, town.acked(), messages)
             looks = len(slack.calls("conversations.replies"))
+            report["left_open"] = left_open = sum(message.streaming for message in slack.messages())
             report.counts |= {"kills": kills, "fired": dict(fired), "looks": looks, **verdict.counts()}
             report.print()
             assert not verdict.broken, f"{verdict.broken}\n{report}\n{bot.words()}"
@@ -135,7 +136,8 @@ async def _run(driver: Driver, folder: Path, transport: str, kills: int) -> None
             assert verdict.operators == 0
             assert verdict.acked == town.written
             assert kills - fired["none"] >= kills / 2, "most kills have to hit"
-            assert not any(message.streaming for message in slack.messages())
+            # Somebody wrote below an answer that a killed process had begun: it is not written into, and Slack ends it.
+            assert left_open <= kills
 
 
 @pytest.mark.parametrize("transport", ["socket", "http"])

@@ -43,10 +43,12 @@ class Talk:
         self.events += told["event_ids"]
 
     async def again(self, share: float, copies: int) -> int:
-        """Slack repeats some of all there was, all copies at once; how many."""
+        """Slack repeats some of all there was, all copies of an event at once, and ten events; how many."""
         chosen = [event for event in self.events if self._chance.random() < share]
-        taken = await asyncio.gather(*(self._rig.slack.feed.again(event, copies) for event in chosen))
-        assert all(all(one) for one in taken), "a repetition was not acknowledged"
+        for start in range(0, len(chosen), 10):
+            some = chosen[start : start + 10]
+            taken = await asyncio.gather(*(self._rig.slack.feed.again(event, copies) for event in some))
+            assert all(all(one) for one in taken), "a repetition was not acknowledged"
         return len(chosen) * copies
 
 
