@@ -48,7 +48,7 @@ class Poster:
             if failures.is_message_gone(refused):
                 return False
             raise
-        if not answer.get("ts"):
+        if answer.get("ts") != ts:
             raise NoAnswer("chat.update: an ok without a message")
         return True
 

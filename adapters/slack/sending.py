@@ -195,7 +195,7 @@ class Sender:
                 metadata=mark.metadata,
                 session_status=self._status.session_status(stream.conversation),
             )
-            if not answer.get("ts"):
+            if answer.get("ts") != stream.ts:
                 raise NoAnswer(f"{STOP}: an ok without a message")
         except NoAnswer:
             raise

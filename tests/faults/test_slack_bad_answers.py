@@ -100,12 +100,13 @@ async def test_answers_that_can_not_be_read(tmp_path: Path) -> None:
         assert await rig.states() == {"sent": 2 * PEOPLE}
 
 
+@pytest.mark.parametrize("body", [{"ok": True}, {"ok": True, "ts": 5}], ids=["no ts", "a number"])
 @pytest.mark.parametrize("method", ["chat.appendStream", "chat.stopStream", "chat.update"])
-async def test_an_ok_without_a_message_is_no_answer(tmp_path: Path, method: str) -> None:
+async def test_an_ok_without_a_message_is_no_answer(tmp_path: Path, method: str, body: dict[str, Any]) -> None:
     """Something in between says "ok", and Slack never heard of it: nothing may be missing in the end."""
     stories = {f"T{number}": story(f"T{number}") for number in range(1, 4)}
     async with slack_rig(tmp_path, dialogue=Storyteller(stories=stories)) as rig:
-        fault = rig.slack.faults.add(Fault(kind="shape", method=method, times=3, body={"ok": True}))
+        fault = rig.slack.faults.add(Fault(kind="shape", method=method, times=3, body=body))
         if method == "chat.update":
             rig.slack.faults.add(Fault(kind="error", method="chat.startStream", error="unknown_method"))
         async with rig.life():
