@@ -72,6 +72,7 @@ def build(
         asked=sender.remember,
         clock=clock,
         store_limit=timing.store_limit,
+        began=sender.began,
     )
     pages = Pages(api=api, tickets=surroundings.tickets, people=people)
     dispatcher = Dispatcher(receiver=receiver, pages=pages, errands=errands)

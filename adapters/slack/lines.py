@@ -104,7 +104,8 @@ class Line:
 
     async def frames(self) -> AsyncIterator[dict[str, Any]]:
         """What Slack says, until it is closed, deaf (`timing.silent`) or retired. What is no object is left out."""
-        with contextlib.suppress(TimeoutError):
+        # aiohttp answers a ping in here, perhaps into a connection that has just gone: an end like any other.
+        with contextlib.suppress(TimeoutError, aiohttp.ClientError, ConnectionError):
             async with asyncio.timeout(None) as life:
                 self._life = life
                 while True:

@@ -43,11 +43,13 @@ class Poster:
         # An edit's mere text has to be short, and its blocks go only where that is said.
         ladder = ({"blocks": [], **rung} for rung in _ladder(forms, TEXT_LIMIT))
         try:
-            await self._down_the_ladder(conversation, "chat.update", ladder, ts=ts, metadata=mark.metadata)
+            answer = await self._down_the_ladder(conversation, "chat.update", ladder, ts=ts, metadata=mark.metadata)
         except Refused as refused:
             if failures.is_message_gone(refused):
                 return False
             raise
+        if answer.get("ts") != ts:
+            raise NoAnswer("chat.update: an ok without a message")
         return True
 
     async def _down_the_ladder(

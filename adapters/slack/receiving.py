@@ -17,7 +17,7 @@ from adapters.slack.people import People, Person, not_ours
 from adapters.slack.places import Places
 from adapters.slack.reading import Place, Reading
 from adapters.slack.wordings import language_of
-from bot.messages import ConversationRef, IncomingMessage, Language, MessageKind
+from bot.messages import ConversationRef, IncomingMessage, Language, MessageKind, ReceiptStatus
 from bot.ports import Clock, Intake
 from bot.telemetry import get_logger
 
@@ -83,12 +83,14 @@ class Receiver:
         asked: Asked,
         clock: Clock,
         store_limit: float,
+        began: Callable[[ConversationRef], None] = lambda conversation: None,
     ) -> None:
         """
         :param me: our own user id in an account; "" while it is not known.
         :param uninstalled: told of (where, Slack's reason, when); raises StoreUnavailable where that can not be kept.
         :param stopped: told of (account, channel, thread) in which somebody has pressed Stop.
         :param asked: told who waits for an answer: Slack's streams are written for somebody.
+        :param began: told of threads whose first message this process has stored: nothing of ours can stand there.
         """
         self._many = many
         self._collections = collections
@@ -104,6 +106,7 @@ class Receiver:
         self._clock = clock
         self._store_limit = store_limit
         self._declined_lately: deque[str] = deque(maxlen=_REMEMBERED)
+        self._began = began
 
     def reading(self) -> Reading:
         return Reading(
@@ -221,7 +224,10 @@ class Receiver:
 
     async def _keep(self, message: IncomingMessage, intake: Intake) -> None:
         async with asyncio.timeout(self._store_limit):
-            await intake.accept([message])
+            receipts = await intake.accept([message])
+        is_new = all(receipt.status is ReceiptStatus.ACCEPTED for receipt in receipts)
+        if is_new and message.message_id and message.message_id == message.conversation.thread:
+            self._began(message.conversation)
 
 
 def _introduced(message: IncomingMessage, person: Person | None) -> IncomingMessage:

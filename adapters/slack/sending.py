@@ -36,7 +36,8 @@ class Sender:
 
     Repeating a delivery is harmless: before a message may be the second of its kind, the thread is looked through for
     the first. That is so after an answer that never came, and for what a conversation is sent first by this process
-    (the one before may have died over it), unless this process has shown the very answer while it grew.
+    (the one before may have died over it), unless this process has shown the very answer while it grew, or has heard
+    the thread begin: a look costs one of some fifty calls a minute, and new threads are most of the work.
     """
 
     def __init__(self, api: Api, pacer: Pacer, *, clock: Clock, timing: Timing) -> None:
@@ -47,6 +48,7 @@ class Sender:
         self._status = Status(self._calls, clock, timing)
         self._poster = Poster(self._calls)
         self._known: OrderedDict[ConversationRef, None] = OrderedDict()
+        self._new: OrderedDict[ConversationRef, None] = OrderedDict()
         self._doubtful: OrderedDict[tuple[ConversationRef, Mark], int] = OrderedDict()
         self._arrived: OrderedDict[tuple[ConversationRef, Mark], str] = OrderedDict()
 
@@ -57,6 +59,11 @@ class Sender:
     ) -> None:
         """Who asks there: streams are written for somebody. `team` is the person's own workspace (`user_team`)."""
         self._streams.remember(conversation, Asker(team=team, user=user, language=language))
+
+    def began(self, conversation: ConversationRef) -> None:
+        """This process was told the first word of this thread: no process before it can have answered there."""
+        _remember(self._known, conversation, None)
+        _remember(self._new, conversation, None)
 
     def stopped(self, account: str, channel: str, thread: str) -> None:
         """The person pressed Slack's Stop: the answer grows no further, and is not posted whole after all."""
@@ -75,6 +82,7 @@ class Sender:
     async def show(self, conversation: ConversationRef, text: str, *, shown: str | None, turn_id: str) -> str | None:
         """As `bot.ports.Channel.show`. A snapshot that would have to wait is left out: the next one says more."""
         stream = self._streams.begin(conversation, turn_id)
+        stream.looked = stream.looked or conversation in self._new
         if shown and not stream.ts:
             _take_up(stream, shown)
         try:
@@ -177,7 +185,7 @@ class Sender:
         rest = forms.markdown[len(stream.sent) :]
         stream.sure = False  # until we know better: we may be cancelled
         try:
-            await self._calls.paced(
+            answer = await self._calls.paced(
                 stream.conversation,
                 STOP,
                 channel=stream.conversation.channel,
@@ -187,6 +195,8 @@ class Sender:
                 metadata=mark.metadata,
                 session_status=self._status.session_status(stream.conversation),
             )
+            if answer.get("ts") != stream.ts:
+                raise NoAnswer(f"{STOP}: an ok without a message")
         except NoAnswer:
             raise
         except Refused as refused:

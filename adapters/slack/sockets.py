@@ -18,6 +18,7 @@ from adapters.slack.order import InOrder, conversation_of
 from adapters.slack.timing import Backoff, Timing
 from adapters.slack.wire import Refused, SlackError
 from bot import failpoints
+from bot.cancellation import is_cancelled
 from bot.ports import ChannelHealth, Clock, Intake, Sleep
 from bot.telemetry import get_logger
 
@@ -59,6 +60,8 @@ class Sockets:
         self._open: set[Line] = set()
         self._heard: dict[Line, float] = {}
         self._trouble = "starting"
+        self._said: set[str] = set()
+        """The troubles of this outage that stand in the log."""
 
     def health(self) -> ChannelHealth:
         """Up while one socket at least is open: Slack then sends everything there."""
@@ -149,12 +152,13 @@ class Sockets:
         self._open.add(line)
         self._heard[line] = self._clock.monotonic()
         self._trouble = "every socket has closed"
+        self._said.clear()
 
     def _closed(self, line: Line) -> None:
         self._open.discard(line)
         self._heard.pop(line, None)
-        if not self._open:
-            log.warning("slack.down", reason=self._trouble)
+        if not self._open and not is_cancelled():  # an orderly end is no outage
+            self._say()
 
     def _asked_to_leave(self, line: Line, reason: object) -> None:
         """ "warning" and "refresh_requested" come every few hours; the line goes on until it is closed."""
@@ -176,7 +180,12 @@ class Sockets:
             self._note(f"Slack refuses slack.app_token: {error.error or error.status}")
 
     def _note(self, trouble: str) -> None:
-        """One line a kind of trouble: an outage has many faces and lasts long."""
-        if trouble != self._trouble and not self._open:
-            log.warning("slack.down", reason=trouble)
         self._trouble = trouble
+        if not self._open:
+            self._say()
+
+    def _say(self) -> None:
+        """One line when it goes down, and one for each other face of the same outage: it has many, and lasts long."""
+        if self._trouble not in self._said:
+            log.warning("slack.still_down" if self._said else "slack.down", reason=self._trouble)
+            self._said.add(self._trouble)

@@ -299,7 +299,7 @@ class Streams:
                 raise
             stream.open, stream.stopped = False, failures.is_stopped(error)
             return
-        stream.sure = True
+        stream.sure = answer is None or answer.get("ts") == stream.ts  # else something in between said "ok"
         if answer is not None:
             stream.sent = words
 

@@ -26,7 +26,7 @@ sys.modules["bot.answering"] = scripted_answering  # before `bot.app` is importe
 from bot import app, cli  # noqa: E402 - see the line above
 
 setattr(app, "Endings", scripted_answering.Endings)  # noqa: B010 - the tokens have to be in every ending
-_FIRST_USE = ("bot.cli.run", "adapters.telegram.build", "adapters.web.build")
+_FIRST_USE = ("bot.cli.run", "adapters.slack.build", "adapters.telegram.build", "adapters.web.build")
 
 
 def _live(folder: Path, environment: dict[str, str], go: int) -> None:

@@ -129,7 +129,7 @@ class Zygote:
 async def zygote(
     driver: Driver,
     folder: Path,
-    telegram: RemoteTelegram,
+    telegram: RemoteTelegram | None = None,
     *,
     seed: int = 0,
     latency: tuple[float, float] = (0.0, 0.05),
