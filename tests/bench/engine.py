@@ -19,7 +19,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -44,6 +44,8 @@ from tests.fakes.channel import MemoryChannel
 CONCURRENCY = {1: 8, 8: 16, 32: 32}
 """Outputs side by side, and how many questions are asked that way in a round."""
 ROUNDS = 2
+REST_SECONDS = 2.0
+ALONE = 16
 CONVERSATIONS = 10
 TURNS = 4
 TIME_LIMIT_SECONDS = 1800.0
@@ -55,8 +57,14 @@ class Side:
 
     tokens: int = 0
     seconds: float = 0.0
-    added: list[float] = field(default_factory=list)
-    """Seconds of the product's own before the first words of each answer are shown."""
+    before: list[float] = field(default_factory=list)
+    """Seconds of the product's own from each message to the engine."""
+    after: list[float] = field(default_factory=list)
+    """Seconds from the engine's first words of each answer to the first words shown."""
+
+    @property
+    def added(self) -> list[float]:
+        return [before + after for before, after in zip(self.before, self.after, strict=True)]
 
     @property
     def rate(self) -> float:
@@ -145,7 +153,7 @@ class Bench:
         self._model = model
         self._people = 0
 
-    async def product(self, questions: Sequence[str], at_once: int, side: Side) -> list[Rendered]:
+    async def product(self, questions: Sequence[str], at_once: int, side: Side, *, rest: float = 0.0) -> list[Rendered]:
         """Asks all questions as different people; returns the prompts that were made of them."""
         await self._model.forget_prefixes()
         self._model.asked, before = [], self._model.tokens
@@ -153,6 +161,7 @@ class Bench:
 
         async def one(question: str) -> tuple[float, str, float] | None:
             async with gate:
+                await asyncio.sleep(rest)
                 self._people += 1
                 return await self._channel.ask(self._app, f"p{self._people}", question)
 
@@ -160,14 +169,11 @@ class Bench:
         shown = await asyncio.gather(*map(one, questions))
         side.seconds += time.perf_counter() - started
         side.tokens += self._model.tokens - before
-        side.added += [added for first in shown if first and (added := self._added(*first)) is not None]
+        for asked, turn, seen in filter(None, shown):
+            if (worded := self._model.worded.get(turn)) is not None:  # else the engine that stands in has answered
+                side.before.append(self._model.began[turn] - asked)
+                side.after.append(seen - worded)
         return self._model.asked
-
-    def _added(self, asked: float, turn: str, shown: float) -> float | None:
-        """What passed before the engine was asked, and after it had given the first words; None for an answer of the
-        engine that stands in."""
-        worded = self._model.worded.get(turn)
-        return None if worded is None else (self._model.began[turn] - asked) + (shown - worded)
 
     async def bare(self, prompts: Sequence[Rendered], at_once: int, side: Side) -> None:
         """The same prompts, without the product."""
@@ -203,8 +209,32 @@ class Bench:
         return (after.cached_tokens - before.cached_tokens) / (after.prompt_tokens - before.prompt_tokens)
 
 
-async def measure(settings: Settings, questions: Sequence[str], concurrency: Mapping[int, int]) -> None:
-    """Runs everything and prints a table; one that is only of single questions has no line about the prefix cache."""
+async def _compared(bench: Bench, questions: Sequence[str]) -> None:
+    print("| side by side | bare, tokens/s | product, tokens/s | share | first words, added (median) |")
+    print("| ---: | ---: | ---: | ---: | ---: |")
+    for at_once, count in CONCURRENCY.items():
+        product, bare = await bench.compare(questions[:count], at_once)
+        share = product.rate / bare.rate
+        print(f"| {at_once} | {bare.rate:.1f} | {product.rate:.1f} | {share:.1%} | {_median(product.added)} |")
+        sys.stdout.flush()
+    print(f"prefix cache, {CONVERSATIONS} conversations of {TURNS}: {await bench.cached_share(questions):.1%}")
+
+
+async def _at_rest(bench: Bench, questions: Sequence[str]) -> None:
+    """vLLM's processes keep both cores busy for a second after their last word: here they have come to rest."""
+    side = Side()
+    await bench.product(questions, 1, side, rest=REST_SECONDS)
+    print(f"first words of {len(side.added)} answers, one at a time, the engine at rest before each; added (median):")
+    parts = f"{_median(side.before)} before the engine is asked, {_median(side.after)} after it speaks"
+    print(f"{_median(side.added)}: {parts}")
+
+
+def _median(seconds: Sequence[float]) -> str:
+    return f"{statistics.median(seconds) * 1000:.0f} ms" if seconds else "none"
+
+
+async def measure(settings: Settings, questions: Sequence[str], *, alone: bool) -> None:
+    """Runs everything and prints it."""
     channel, stop, ready = Watched(), asyncio.Event(), asyncio.Event()
     with patch("bot.engine.vllm_model.VllmModel", Recorder):
         async with open_app(settings, channels=lambda _: [channel]) as app, asyncio.TaskGroup() as group:
@@ -212,18 +242,10 @@ async def measure(settings: Settings, questions: Sequence[str], concurrency: Map
             await ready.wait()
             bench = Bench(app, channel, Recorder.made[0])
             await bench.product(questions[:2], 2, Side())  # kernels are compiled, statements prepared
-            print("| side by side | bare, tokens/s | product, tokens/s | share | first words, added (median) |")
-            print("| ---: | ---: | ---: | ---: | ---: |")
-            for at_once, count in concurrency.items():
-                product, bare = await bench.compare(questions[:count], at_once)
-                added = statistics.median(product.added) if product.added else float("nan")
-                share = product.rate / bare.rate
-                print(f"| {at_once} | {bare.rate:.1f} | {product.rate:.1f} | {share:.1%} | {added * 1000:.0f} ms |")
-                sys.stdout.flush()
-            if len(concurrency) > 1:
-                print(
-                    f"prefix cache, {CONVERSATIONS} conversations of {TURNS}: {await bench.cached_share(questions):.1%}"
-                )
+            if alone:
+                await _at_rest(bench, questions[2 : 2 + ALONE])
+            else:
+                await _compared(bench, questions)
             stop.set()
 
 
@@ -236,7 +258,7 @@ def _questions(count: int) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("model", type=Path, nargs="?", metavar="DIR")
-    parser.add_argument("--alone", action="store_true", help="one question at a time, and nothing else")
+    parser.add_argument("--alone", action="store_true", help="only the first words, the engine at rest")
     arguments = parser.parse_args()
     configure_logging(level="error", json=True, redact=True, stream=sys.stderr)
     with tempfile.TemporaryDirectory(prefix="kefu-") as work:
@@ -249,8 +271,7 @@ def main() -> None:
         }
         print(f"{folder.name}, {os.cpu_count()} cores, {json.dumps(_versions())}")
         settings = load_settings(None, environ)
-        concurrency = {1: 16} if arguments.alone else CONCURRENCY
-        running = measure(settings, _questions(max(CONCURRENCY.values())), concurrency)
+        running = measure(settings, _questions(max(CONCURRENCY.values())), alone=arguments.alone)
         asyncio.run(asyncio.wait_for(running, TIME_LIMIT_SECONDS))
 
 
