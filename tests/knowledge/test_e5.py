@@ -171,10 +171,10 @@ def test_a_long_text_is_the_mean_of_its_windows(
 
 
 def test_threads_side_by_side_compute_the_same_bits(e5: E5Embedded) -> None:
-    texts = [*questions()[:12], *passages()[:4], "", "的 " * 600]
+    texts = [*questions()[:8], *passages()[:2], "", "的 " * 300]
     alone = [e5.embed([text], "passage")[0] for text in texts]
     with ThreadPoolExecutor(8) as pool:
-        together = list(pool.map(lambda text: e5.embed([text], "passage")[0], texts * 4))
+        together = list(pool.map(lambda text: e5.embed([text], "passage")[0], texts * 2))
     assert all(np.array_equal(vector, alone[at % len(texts)]) for at, vector in enumerate(together))
     assert np.array_equal(e5.embed(texts, "passage"), np.stack(alone))
 

@@ -117,7 +117,7 @@ def test_messages_of_one_delivery_are_told_apart() -> None:
     ]
 
 
-@given(st.lists(anything, max_size=5).map("\n\n".join), st.sampled_from([1, 40]))
+@given(st.lists(anything, max_size=5).map("\n\n".join), st.sampled_from([1, 15]))
 @settings(deadline=None, max_examples=25)
 def test_slack_takes_whatever_a_model_writes(text: str, times: int) -> None:
     reply = replace(REPLY, text=text * times, ticket=TICKET, actions=tuple(ReplyAction))
