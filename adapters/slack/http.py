@@ -11,6 +11,7 @@ from urllib.parse import parse_qs
 
 from aiohttp import web
 
+from adapters.bodies import BodyRefused, read_bounded
 from adapters.slack.dispatch import Answer, Dispatcher
 from adapters.slack.settings import EVENTS_PATH
 from adapters.slack.signature import SIGNATURE_HEADER, TIMESTAMP_HEADER, verified
@@ -63,9 +64,10 @@ class Doorway:
         signatures = request.headers.getall(SIGNATURE_HEADER, [])
         if not timestamps or not signatures:
             return _status(HTTPStatus.UNAUTHORIZED)
-        body = await self._body(request)
-        if isinstance(body, web.Response):
-            return body
+        try:
+            body = await read_bounded(request, limit=self._max_body_bytes, seconds=_BODY_LIMIT)
+        except BodyRefused as refused:
+            return _status(refused.status)
         now = self._clock.now().timestamp()
         if not verified(self._secret, timestamps, signatures, body, now=now):
             return _status(HTTPStatus.UNAUTHORIZED)
@@ -89,23 +91,6 @@ class Doorway:
         except TimeoutError:
             log.warning("slack.too_slow")
             return Answer(status=HTTPStatus.SERVICE_UNAVAILABLE)
-
-    async def _body(self, request: web.Request) -> bytes | web.Response:
-        if request.content_length is not None and request.content_length > self._max_body_bytes:
-            return _status(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-        body = bytearray()
-        try:
-            async with asyncio.timeout(_BODY_LIMIT):
-                # Counted after decompression: a small body may unpack to a large one.
-                async for chunk in request.content.iter_any():
-                    body += chunk
-                    if len(body) > self._max_body_bytes:
-                        return _status(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-        except TimeoutError:
-            return _status(HTTPStatus.REQUEST_TIMEOUT)
-        except (web.RequestPayloadError, ValueError):
-            return _status(HTTPStatus.BAD_REQUEST)  # broken compression or chunks
-        return bytes(body)
 
 
 async def _decoded(body: bytes, *, form: bool) -> dict[str, Any] | None:

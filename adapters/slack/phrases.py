@@ -5,20 +5,39 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from adapters.rendering.phrases import (
+    AGENT,
+    BETWEEN_SOURCES,
+    OPEN_TICKET,
+    SOURCE,
+    TALK_TO_PERSON,
+    TICKET_STATE,
+    UNNAMED_AGENT,
+    language_of,
+)
 from bot.messages import Language, TicketState
 
-SOURCE: Final[Mapping[Language, str]] = {"zh": "来源：", "en": "Source: "}
-BETWEEN_SOURCES: Final[Mapping[Language, str]] = {"zh": "、", "en": ", "}
+__all__ = [
+    "AGENT",
+    "BETWEEN_SOURCES",
+    "DETAILS",
+    "HELPFUL",
+    "NOT_HELPFUL",
+    "OPEN_TICKET",
+    "SOLVED",
+    "SOURCE",
+    "TALK_TO_PERSON",
+    "THINKING",
+    "TICKET_STATE",
+    "UNNAMED_AGENT",
+    "WHAT_NEXT",
+    "language_of",
+]
 
 HELPFUL: Final[Mapping[Language, str]] = {"zh": "有帮助", "en": "Helpful"}
 NOT_HELPFUL: Final[Mapping[Language, str]] = {"zh": "没帮助", "en": "Not helpful"}
-OPEN_TICKET: Final[Mapping[Language, str]] = {"zh": "📝 提交工单", "en": "📝 Open a ticket"}
-TALK_TO_PERSON: Final[Mapping[Language, str]] = {"zh": "👤 转人工", "en": "👤 Talk to a person"}
 DETAILS: Final[Mapping[Language, str]] = {"zh": "查看详情", "en": "Details"}
 SOLVED: Final[Mapping[Language, str]] = {"zh": "✅ 已解决", "en": "✅ It is solved"}
-
-AGENT: Final[Mapping[Language, str]] = {"zh": "客服 {name}：", "en": "{name} from our support team:"}
-UNNAMED_AGENT: Final[Mapping[Language, str]] = {"zh": "人工客服：", "en": "Our support team:"}
 
 THINKING: Final[Mapping[Language | None, str]] = {
     "zh": "正在查找答案…",
@@ -27,20 +46,6 @@ THINKING: Final[Mapping[Language | None, str]] = {
 }
 """The status beside the bot's name; None: nobody knows the reader's language."""
 
-TICKET_STATE: Final[Mapping[Language, Mapping[TicketState, str]]] = {
-    "zh": {
-        TicketState.OPEN: "已登记，等待同事处理",
-        TicketState.ASSIGNED: "同事正在处理",
-        TicketState.ANSWERED: "已答复",
-        TicketState.CLOSED: "已完成",
-    },
-    "en": {
-        TicketState.OPEN: "registered, waiting for a colleague",
-        TicketState.ASSIGNED: "a colleague is working on it",
-        TicketState.ANSWERED: "answered",
-        TicketState.CLOSED: "done",
-    },
-}
 WHAT_NEXT: Final[Mapping[Language, Mapping[TicketState, str]]] = {
     "zh": {
         TicketState.OPEN: "同事会直接在这个会话里答复您；想看进度，点“查看详情”就行。",
@@ -55,8 +60,3 @@ WHAT_NEXT: Final[Mapping[Language, Mapping[TicketState, str]]] = {
         TicketState.CLOSED: "If there is anything else, just ask.",
     },
 }
-
-
-def language_of(hint: str) -> Language:
-    """The language for somebody of whom only the locale is known ("zh-CN", "en-US")."""
-    return "zh" if hint.lower().startswith("zh") else "en"

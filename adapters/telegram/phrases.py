@@ -5,34 +5,38 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from adapters.rendering.phrases import (
+    AGENT,
+    BETWEEN_SOURCES,
+    OPEN_TICKET,
+    SOURCE,
+    TALK_TO_PERSON,
+    TICKET_STATE,
+    UNNAMED_AGENT,
+    language_of,
+)
 from bot.messages import Language, TicketState
 
-SOURCE: Final[Mapping[Language, str]] = {"zh": "来源：", "en": "Source: "}
-BETWEEN_SOURCES: Final[Mapping[Language, str]] = {"zh": "、", "en": ", "}
+__all__ = [
+    "AGENT",
+    "BETWEEN_SOURCES",
+    "COMMANDS",
+    "HELPFUL",
+    "NOT_HELPFUL",
+    "OPEN_TICKET",
+    "SOURCE",
+    "TALK_TO_PERSON",
+    "THANKS",
+    "TICKET_STATE",
+    "UNNAMED_AGENT",
+    "WHAT_NEXT",
+    "language_of",
+]
 
 HELPFUL: Final[Mapping[Language, str]] = {"zh": "👍 有帮助", "en": "👍 Helpful"}
 NOT_HELPFUL: Final[Mapping[Language, str]] = {"zh": "👎 没帮助", "en": "👎 Not helpful"}
-OPEN_TICKET: Final[Mapping[Language, str]] = {"zh": "📝 提交工单", "en": "📝 Open a ticket"}
-TALK_TO_PERSON: Final[Mapping[Language, str]] = {"zh": "👤 转人工", "en": "👤 Talk to a person"}
 THANKS: Final[Mapping[Language, str]] = {"zh": "谢谢您的反馈！", "en": "Thanks for letting us know!"}
 
-AGENT: Final[Mapping[Language, str]] = {"zh": "客服 {name}：", "en": "{name} from our support team:"}
-UNNAMED_AGENT: Final[Mapping[Language, str]] = {"zh": "人工客服：", "en": "Our support team:"}
-
-TICKET_STATE: Final[Mapping[Language, Mapping[TicketState, str]]] = {
-    "zh": {
-        TicketState.OPEN: "已登记，等待同事处理",
-        TicketState.ASSIGNED: "同事正在处理",
-        TicketState.ANSWERED: "已答复",
-        TicketState.CLOSED: "已完成",
-    },
-    "en": {
-        TicketState.OPEN: "registered, waiting for a colleague",
-        TicketState.ASSIGNED: "a colleague is working on it",
-        TicketState.ANSWERED: "answered",
-        TicketState.CLOSED: "done",
-    },
-}
 WHAT_NEXT: Final[Mapping[Language, Mapping[TicketState, str]]] = {
     "zh": {
         TicketState.OPEN: "同事会直接在这里答复您；想看进度，把编号发给我就行。",
@@ -65,8 +69,3 @@ COMMANDS: Final[Mapping[Language, tuple[tuple[str, str], ...]]] = {
     ),
 }
 """The menu beside the message field: (command, description)."""
-
-
-def language_of(hint: str) -> Language:
-    """The language for somebody of whom only the client's tag is known."""
-    return "zh" if hint.lower().startswith("zh") else "en"

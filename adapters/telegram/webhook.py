@@ -12,6 +12,7 @@ from typing import Any
 from aiohttp import web
 from telegram.error import TelegramError
 
+from adapters.bodies import BodyRefused, read_bounded
 from adapters.telegram.api import Api
 from adapters.telegram.parsing import Press
 from adapters.telegram.reading import Reader
@@ -107,9 +108,10 @@ class Webhook:
     async def _handle(self, request: web.Request, intake: Intake) -> web.Response:
         if not self._is_telegram(request):
             return _answer(HTTPStatus.UNAUTHORIZED)
-        body = await self._body(request)
-        if isinstance(body, web.Response):
-            return body
+        try:
+            body = await read_bounded(request, limit=self._max_body_bytes, seconds=_BODY_LIMIT)
+        except BodyRefused as refused:
+            return _answer(refused.status)
         update = await _decoded(body)
         if not isinstance(update, dict) or type(update.get("update_id")) is not int:
             return _answer(HTTPStatus.BAD_REQUEST)
@@ -133,23 +135,6 @@ class Webhook:
         said = shown[0].encode("utf-8", "surrogateescape") if shown else b""
         right = hmac.compare_digest(said, self._secret.encode())
         return right and len(shown) == 1
-
-    async def _body(self, request: web.Request) -> bytes | web.Response:
-        if request.content_length is not None and request.content_length > self._max_body_bytes:
-            return _answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-        body = bytearray()
-        try:
-            async with asyncio.timeout(_BODY_LIMIT):
-                # Counted after decompression: a small body may unpack to a large one.
-                async for chunk in request.content.iter_any():
-                    body += chunk
-                    if len(body) > self._max_body_bytes:
-                        return _answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-        except TimeoutError:
-            return _answer(HTTPStatus.REQUEST_TIMEOUT)
-        except (web.RequestPayloadError, ValueError):
-            return _answer(HTTPStatus.BAD_REQUEST)  # broken compression or chunks
-        return bytes(body)
 
 
 async def _decoded(body: bytes) -> Any:

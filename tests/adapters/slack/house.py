@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -18,7 +17,8 @@ from adapters.slack.receiving import Receiver
 from adapters.slack.timing import Timing
 from adapters.slack.wire import NotReached, Transport
 from bot.errors import StoreUnavailable
-from bot.messages import ConversationRef, IncomingMessage, Receipt, ReceiptStatus, Ticket, TicketState
+from bot.messages import ConversationRef, Ticket, TicketState
+from tests.fakes import intake as memory
 
 Json = dict[str, Any]
 
@@ -60,44 +60,8 @@ class HandClock:
         self.at += seconds
 
 
-@dataclass
-class MemoryIntake:
-    """Accepts as the real intake does: whole or not at all, every key once."""
-
-    messages: list[IncomingMessage] = field(default_factory=list)
-    duplicates: int = 0
-    attempts: int = 0
-    failures: int = 0
-    """How many of the next calls find the database locked."""
-    defects: int = 0
-    _keys: set[str] = field(default_factory=set)
-
-    async def accept(
-        self, messages: Sequence[IncomingMessage], *, cursor: tuple[str, str, str] | None = None
-    ) -> tuple[Receipt, ...]:
-        self.attempts += 1
-        if self.failures:
-            self.failures -= 1
-            raise StoreUnavailable("the database is locked")
-        if self.defects:
-            self.defects -= 1
-            raise ZeroDivisionError("a defect")
-        receipts = []
-        for message in messages:
-            seen = bool(self._keys & set(message.keys))
-            self._keys |= set(message.keys)
-            self.duplicates += seen
-            if not seen:
-                self.messages.append(message)
-            receipts.append(Receipt(status=ReceiptStatus.DUPLICATE if seen else ReceiptStatus.ACCEPTED))
-        return tuple(receipts)
-
-    async def cursor(self, platform: str, account: str) -> str | None:
-        return None
-
-    @property
-    def texts(self) -> list[str]:
-        return [message.text for message in self.messages]
+class MemoryIntake(memory.MemoryIntake):
+    """Knows its conversations as well."""
 
     async def engaged(self, conversation: ConversationRef) -> bool:
         """As the core's database: there is a conversation."""

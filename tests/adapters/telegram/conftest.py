@@ -14,7 +14,8 @@ from adapters.telegram.channel import TelegramChannel
 from adapters.telegram.settings import ChannelSettings
 from adapters.telegram.timing import Timing
 from bot.messages import ConversationRef
-from tests.adapters.telegram.doubles import TOKEN, MemoryIntake, surroundings
+from tests.adapters.telegram.doubles import TOKEN, surroundings
+from tests.fakes.intake import MemoryIntake
 from tests.fakes.telegram_api import FakeTelegram
 
 QUICK = Timing(

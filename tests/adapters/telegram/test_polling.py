@@ -13,7 +13,8 @@ import structlog
 from adapters.telegram.timing import Timing
 from bot.messages import MessageKind
 from tests.adapters.telegram.conftest import QUICK, Build, Running, Until
-from tests.adapters.telegram.doubles import BOT_ID, TOKEN, MemoryIntake, message
+from tests.adapters.telegram.doubles import BOT_ID, TOKEN, message
+from tests.fakes.intake import MemoryIntake
 from tests.fakes.telegram_api import FakeTelegram, Fault
 
 CURSOR = ("telegram", str(BOT_ID))

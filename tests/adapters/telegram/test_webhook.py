@@ -19,7 +19,8 @@ from adapters.telegram.channel import TelegramChannel
 from adapters.telegram.settings import WEBHOOK_PATH
 from adapters.telegram.webhook import SECRET_HEADER
 from tests.adapters.telegram.conftest import Build, Running, Until
-from tests.adapters.telegram.doubles import SECRET, MemoryIntake, message, update
+from tests.adapters.telegram.doubles import SECRET, message, update
+from tests.fakes.intake import MemoryIntake
 from tests.fakes.telegram_api import FakeTelegram, Fault
 
 Client = TestClient[web.Request, web.Application]
