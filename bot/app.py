@@ -40,7 +40,7 @@ from bot.server.admin import AdminToken, ensure_admin_token
 from bot.server.app import build_server
 from bot.server.listening import HttpServer
 from bot.server.ports import PartHealth
-from bot.settings import Settings
+from bot.settings import Settings, channel_module
 from bot.telemetry import Metrics, get_logger, register_secret
 from bot.tickets.desk import Desk
 from bot.tickets.notices import OperatorNotices
@@ -325,10 +325,11 @@ def data_folder(settings: Settings) -> Path:
 
 def _switched_on(settings: Settings, surroundings: Surroundings) -> list[Channel]:
     found: list[Channel] = []
-    for section, channel_settings in settings.channels.items():
+    for channel_settings in settings.channels.values():
         if channel_settings.on:
             # Imported only now: a platform's library costs a second that others need not pay.
-            found.append(importlib.import_module(f"adapters.{section}.build").build(channel_settings, surroundings))
+            module = importlib.import_module(channel_module(channel_settings, "build"))
+            found.append(module.build(channel_settings, surroundings))
     return found
 
 

@@ -17,7 +17,7 @@ import pkgutil
 import re
 import tomllib
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -124,12 +124,27 @@ def all_sections() -> dict[str, type[BaseModel]]:
     return {**SECTIONS, **dict(_channel_sections())}
 
 
+def channel_module(settings: ChannelSettings, name: str) -> str:
+    """The module of that name in the folder of the channel that these settings are of."""
+    package, _, _ = type(settings).__module__.rpartition(".")
+    return f"{package}.{name}"
+
+
 def _channel_sections() -> Iterator[tuple[str, type[BaseModel]]]:
-    for module in sorted(pkgutil.iter_modules(adapters.__path__), key=lambda found: found.name):
-        name = f"adapters.{module.name}.settings"
-        if module.ispkg and importlib.util.find_spec(name) is not None:
+    """Of every folder in `adapters/` that has settings; a platform of several channels has a folder for each."""
+    for package in _packages(adapters.__name__, adapters.__path__):
+        name = f"{package}.settings"
+        if importlib.util.find_spec(name) is not None:
             settings = importlib.import_module(name)
             yield settings.SECTION, settings.ChannelSettings
+
+
+def _packages(parent: str, path: Iterable[str]) -> Iterator[str]:
+    for module in sorted(pkgutil.iter_modules(path), key=lambda found: found.name):
+        if module.ispkg:
+            name = f"{parent}.{module.name}"
+            yield name
+            yield from _packages(name, importlib.import_module(name).__path__)
 
 
 class _Written:

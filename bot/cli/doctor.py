@@ -181,10 +181,12 @@ def _functions(settings: Settings) -> str:
 
 
 def _channel_checks(settings: Settings) -> dict[str, Check]:
-    """Each channel that is on, with its own check: `adapters.<platform>.checking.check(settings)`, where it has one."""
+    """Each channel that is on, with the `check(settings)` of `checking.py` beside its settings, if there is one."""
+    from bot.settings import channel_module
+
     checks: dict[str, Check] = {}
     for name, channel in settings.channels.items():
-        module = f"adapters.{name}.checking"
+        module = channel_module(channel, "checking")
         if not channel.on:
             continue
         if importlib.util.find_spec(module) is None:

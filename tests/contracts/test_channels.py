@@ -1,7 +1,7 @@
 """What every platform promises the core, asked of each folder in `adapters/` that has settings.
 
-A new platform joins by having `tests/adapters/<platform>/samples.py`: WAYS, by name the sections of kefu.toml that turn
-it on (with addresses at which nobody answers), and CONVERSATION, somebody to write to.
+A new platform joins by having `samples.py` in its folder below `tests/adapters/`: WAYS, by name the sections of
+kefu.toml that turn it on (with addresses at which nobody answers), and CONVERSATION, somebody to write to.
 """
 
 from __future__ import annotations
@@ -40,11 +40,16 @@ from bot.settings import all_sections, load_settings
 from bot.telemetry import Metrics
 from tests.fakes.nothing import NoDatabase, NoTickets
 
-PLATFORMS = tuple(name for name, model in all_sections().items() if model.__module__.startswith("adapters."))
+_FOLDERS = {
+    name: model.__module__.rpartition(".")[0]
+    for name, model in all_sections().items()
+    if model.__module__.startswith("adapters.")
+}
+PLATFORMS = tuple(_FOLDERS)
 
 
 def _samples(platform: str) -> ModuleType:
-    return importlib.import_module(f"tests.adapters.{platform}.samples")
+    return importlib.import_module(f"tests.{_FOLDERS[platform]}.samples")
 
 
 WAYS = [
@@ -121,7 +126,7 @@ async def channel(platform: str, settings: Any) -> AsyncIterator[Channel]:
         max_message_chars=4000,
         max_body_bytes=100_000,
     )
-    module = await asyncio.to_thread(importlib.import_module, f"adapters.{platform}.build")
+    module = await asyncio.to_thread(importlib.import_module, f"{_FOLDERS[platform]}.build")
     made: Channel = await asyncio.to_thread(module.build, settings, surroundings)
     yield made
     await asyncio.wait_for(made.close(), 5)
