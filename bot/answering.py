@@ -25,7 +25,7 @@ from bot.engine.openai import OpenAIEngine
 from bot.engine.vllm import Patience, VllmEngine
 from bot.engine.vllm_settings import FROM_MODEL_SECTION, VllmSettings, problem_of
 from bot.errors import OperatorError
-from bot.messages import Turn, TurnResult
+from bot.messages import IncomingMessage, Turn, TurnResult
 from bot.ports import Clock, Engine, SnapshotSink
 from bot.retrieval import Retrieval
 from bot.server.ports import PartHealth
@@ -139,6 +139,11 @@ class Answering:
         await self._opened.wait()
         assert self._dialogue is not None
         return await self._dialogue.respond(turn, show)
+
+    def expect(self, message: IncomingMessage) -> None:
+        """A turn with this message begins in a moment."""
+        if self._dialogue is not None:
+            self._dialogue.expect(message)
 
     def health(self) -> tuple[PartHealth, ...]:
         """The knowledge's and the engine's state."""

@@ -130,6 +130,7 @@ class App:
                 max_message_chars=settings.limits.max_message_chars,
             ),
             busy=endings.busy,
+            expect=self._answering.expect,
             metrics=metrics,
             clock=clock,
         )

@@ -49,6 +49,10 @@ class Knowledge(Protocol):
         :raises KnowledgeUnavailable: the index can not be read now.
         """
 
+    def expect(self, question: str, *, collections: Sequence[str], limit: int) -> None:
+        """The same search will be asked for in a moment and may begin now. Costs the caller nothing, fails silently,
+        and is ignored while others are searching."""
+
     async def embed(self, text: str) -> Vector:
         """The question's vector, normalised; the same one `search` uses, so asking twice costs once."""
 

@@ -29,6 +29,10 @@ class Retrieval:
             raise KnowledgeUnavailable(str(error)) from error
         return tuple(_passage(hit) for hit in hits)
 
+    def expect(self, question: str, *, collections: Sequence[str], limit: int) -> None:
+        """See `bot.ports.Knowledge`."""
+        self._retriever.expect(question, collections=collections, top_k=limit)
+
     async def embed(self, text: str) -> Vector:
         """See `bot.ports.Knowledge`."""
         return await self._retriever.embed_query(text)

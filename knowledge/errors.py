@@ -1,7 +1,7 @@
 """What can go wrong with the knowledge. Every message is one line that an operator can act on.
 
 KnowledgeError
-├── EmbedderError        the embedder is unknown, not installed, or its weights are not the pinned ones
+├── EmbedderError        the embedder is unknown, not installed, fails, or its weights are not the pinned ones
 ├── IndexMismatchError   the index was made with another embedder, or by a newer kefu
 ├── IndexMissingError    nothing has been indexed at this address yet
 ├── IndexUnreadableError the index is there but cannot be read

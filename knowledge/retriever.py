@@ -4,11 +4,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from knowledge.cache import LruCache
 from knowledge.embedders.base import Vector
 from knowledge.encoder import QueryEncoder
-from knowledge.errors import IndexUnreadableError, KnowledgeError
+from knowledge.errors import EmbedderError, IndexUnreadableError, KnowledgeError
 from knowledge.index import LANCE_ERRORS, KnowledgeIndex
 from knowledge.schema import IndexIdentity, mismatch
 from knowledge.snapshot import Snapshot, load_snapshot
@@ -46,6 +47,7 @@ class Retriever:
         self._refreshing = asyncio.Lock()
         self._found: LruCache[_SearchKey, tuple[Hit, ...]] = LruCache(_CACHED_SEARCHES)
         self._flights: dict[_SearchKey, asyncio.Task[tuple[Hit, ...]]] = {}
+        self._expected: asyncio.Task[None] | None = None
 
     @property
     def version(self) -> int:
@@ -86,6 +88,23 @@ class Retriever:
         # Shielded: one customer who hangs up must not take the answer from the others who asked it.
         return await asyncio.shield(flight)
 
+    def expect(self, query: str, *, collections: Sequence[str], top_k: int) -> None:
+        """Begins a search that will be asked for in a moment, unless others are under way: then it would only stand in
+        their way. What becomes of it, whoever asks for it is told."""
+        if not self._flights and self._expected is None and self._encoder.prepare(query):
+            self._expected = asyncio.create_task(self._search_ahead(query, collections, top_k))
+
+    async def _search_ahead(self, query: str, collections: Sequence[str], top_k: int) -> None:
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                # Beside the look for a newer version.
+                tasks.create_task(self._encoder.encode(query))
+                tasks.create_task(self.search(query, collections=collections, top_k=top_k))
+        except* Exception as failures:  # noqa: BLE001 - whoever asks for it gets the error
+            log.debug("a search ahead of its question failed", extra={"kinds": len(failures.exceptions)})
+        finally:
+            self._expected = None
+
     async def embed_query(self, text: str) -> Vector:
         """The question's vector, shape (dimension,), length 1. Kept for the questions asked last, so
         that intent detection and search embed a question once."""
@@ -105,9 +124,12 @@ class Retriever:
         return self.version
 
     async def close(self) -> None:
-        for flight in list(self._flights.values()):
-            flight.cancel()
-        await asyncio.gather(*self._flights.values(), return_exceptions=True)
+        under_way: list[asyncio.Task[Any]] = [*self._flights.values()]
+        if self._expected is not None:
+            under_way.append(self._expected)
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
 
     # --- Following the index ------------------------------------------------------------------------
 
@@ -171,15 +193,14 @@ class Retriever:
 
     async def _search(self, key: _SearchKey) -> tuple[Hit, ...]:
         wanted, question, top_k, version = key
-        vector = await self._encoder.encode(question)
-        found = await self._search_newest(question, vector, wanted, top_k)
+        found = await self._search_newest(question, wanted, top_k)
         if self.version == version:
             self._found.put(key, found)
         return found
 
-    async def _search_newest(self, question: str, vector: Vector, wanted: Sequence[str], top_k: int) -> tuple[Hit, ...]:
+    async def _search_newest(self, question: str, wanted: Sequence[str], top_k: int) -> tuple[Hit, ...]:
         try:
-            return await self._ask(question, vector, wanted, top_k)
+            return await self._ask(question, wanted, top_k)
         except LANCE_ERRORS:
             # Most likely a sync in another process has removed this version: open the one that follows it.
             log.info("knowledge version vanished", extra={"version": self.version})
@@ -188,16 +209,23 @@ class Retriever:
             if self._snapshot is vanished:
                 await self._look(force=True)
         try:
-            return await self._ask(question, vector, wanted, top_k)
+            return await self._ask(question, wanted, top_k)
         except LANCE_ERRORS as error:
             log.warning("full-text search failed", extra={"reason": str(error)})
         # Until there is another version to try: this one does not heal.
         self._full_text = False
         try:
-            return await self._ask(question, vector, wanted, top_k)
+            return await self._ask(question, wanted, top_k)
         except LANCE_ERRORS as error:
             raise IndexUnreadableError(f"the knowledge index cannot be searched: {error}") from error
 
-    async def _ask(self, question: str, vector: Vector, wanted: Sequence[str], top_k: int) -> tuple[Hit, ...]:
+    async def _ask(self, question: str, wanted: Sequence[str], top_k: int) -> tuple[Hit, ...]:
         assert self._snapshot is not None
+
+        async def vector() -> Vector:
+            try:
+                return await self._encoder.encode(question)
+            except LANCE_ERRORS as error:  # the embedder's own: no other version of the index will help
+                raise EmbedderError(f"a question cannot be embedded: {type(error).__name__}") from error
+
         return await self._snapshot.search(question, vector, collections=wanted, top_k=top_k, full_text=self._full_text)

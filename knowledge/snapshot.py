@@ -6,7 +6,7 @@ searches the vectors too, from disk.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -34,6 +34,8 @@ CANDIDATES = 50
 _INLINE_PRODUCT = 4_000_000
 
 _Rows = npt.NDArray[np.intp]
+Embedding = Callable[[], Awaitable[Vector]]
+"""Gives the question's vector, shape (dimension,), length 1."""
 
 
 class Snapshot(Protocol):
@@ -49,10 +51,10 @@ class Snapshot(Protocol):
     def collections(self) -> tuple[CollectionSummary, ...]: ...
 
     async def search(
-        self, text: str, vector: Vector, *, collections: Sequence[str], top_k: int, full_text: bool = True
+        self, text: str, vector: Embedding, *, collections: Sequence[str], top_k: int, full_text: bool = True
     ) -> tuple[Hit, ...]:
-        """The best first. Collections that are not there are empty. Without `full_text`, by meaning
-        alone: for when the full-text index is damaged."""
+        """The best first. Collections that are not there are empty. The full text is searched while the question is
+        being embedded. Without `full_text`, by meaning alone: for when the full-text index is damaged."""
 
 
 async def load_snapshot(live: LiveTable) -> Snapshot:
@@ -112,7 +114,8 @@ class _Matches:
     bm25: Vector
 
 
-_NO_MATCHES = _Matches(row_ids=np.empty(0, dtype=np.uint64), bm25=np.empty(0, dtype=np.float32))
+async def _no_matches() -> _Matches:
+    return _Matches(row_ids=np.empty(0, dtype=np.uint64), bm25=np.empty(0, dtype=np.float32))
 
 
 async def _match(table: Any, text: str, within: Expr | None, limit: int) -> _Matches:
@@ -155,17 +158,18 @@ class MemorySnapshot:
         self._names = names
 
     async def search(
-        self, text: str, vector: Vector, *, collections: Sequence[str], top_k: int, full_text: bool = True
+        self, text: str, vector: Embedding, *, collections: Sequence[str], top_k: int, full_text: bool = True
     ) -> tuple[Hit, ...]:
         names, within = _within(collections, self.collections)
         if not names:
             return ()
         limit = max(CANDIDATES, top_k)
-        matches = await _match(self._table, text, within, limit) if full_text else _NO_MATCHES
+        matching = _match(self._table, text, within, limit) if full_text else _no_matches()
+        asked, matches = await asyncio.gather(vector(), matching)
         if self._matrix.size > _INLINE_PRODUCT:
-            cosines = await asyncio.to_thread(np.matmul, self._matrix, vector)
+            cosines = await asyncio.to_thread(np.matmul, self._matrix, asked)
         else:
-            cosines = self._matrix @ vector
+            cosines = self._matrix @ asked
         return self._rank(text, cosines, names, matches, top_k)
 
     def _rank(self, text: str, cosines: Vector, names: Sequence[str], matches: _Matches, top_k: int) -> tuple[Hit, ...]:
@@ -215,17 +219,18 @@ class DiskSnapshot:
         self._passages = passages
 
     async def search(
-        self, text: str, vector: Vector, *, collections: Sequence[str], top_k: int, full_text: bool = True
+        self, text: str, vector: Embedding, *, collections: Sequence[str], top_k: int, full_text: bool = True
     ) -> tuple[Hit, ...]:
         names, within = _within(collections, self.collections)
         if not names:
             return ()
         limit = max(CANDIDATES, top_k)
-        nearest = self._table.query().nearest_to(vector).distance_type("cosine").select(["_distance"])
+        matching = _match(self._table, text, within, limit) if full_text else _no_matches()
+        asked, matches = await asyncio.gather(vector(), matching)
+        nearest = self._table.query().nearest_to(asked).distance_type("cosine").select(["_distance"])
         if within is not None:
             nearest = nearest.where(within)
         found = await nearest.with_row_id().limit(limit).to_arrow()
-        matches = await _match(self._table, text, within, limit) if full_text else _NO_MATCHES
         row_ids = np.union1d(found.column("_rowid").to_numpy(), matches.row_ids)
         if not row_ids.size:
             return ()
@@ -235,7 +240,7 @@ class DiskSnapshot:
             .with_row_id()
             .to_arrow()
         )
-        return await asyncio.to_thread(self._rank, text, vector, taken, matches, top_k)
+        return await asyncio.to_thread(self._rank, text, asked, taken, matches, top_k)
 
     def _rank(self, text: str, vector: Vector, taken: Any, matches: _Matches, top_k: int) -> tuple[Hit, ...]:
         columns = shown_columns(taken)

@@ -17,7 +17,7 @@ from bot.dialogue.phrases import Phrase, Phrases
 from bot.dialogue.questions import Finding, Questions
 from bot.dialogue.rules import consent, without_command, without_ticket_numbers
 from bot.dialogue.settings import DialogueSettings
-from bot.dialogue.text import bare, clauses, excerpt, searchable
+from bot.dialogue.text import bare, clauses, clean, excerpt, searchable
 from bot.dialogue.ticketing import TICKET_STATUS, Ticketing
 from bot.dialogue.understanding import WISHES, Reading, Understanding
 from bot.errors import FunctionFailed, KnowledgeUnavailable, TurnError
@@ -28,6 +28,8 @@ from bot.messages import (
     DialogueState,
     Effect,
     ForgetHistory,
+    IncomingMessage,
+    MessageKind,
     Outcome,
     Reply,
     ReplyAction,
@@ -85,6 +87,13 @@ class Dialogue:
             log.warning("turn failed", turn=turn.id, kind=type(error).__name__)
             result = self._failed(moment, error)
         return self._finished(moment, result)
+
+    def expect(self, message: IncomingMessage) -> None:
+        """A turn with this message begins in a moment: its search may run while the message is being stored."""
+        if message.kind is MessageKind.TEXT:
+            question = self._understanding.expected(searchable(clean(message.text)))
+            if question:
+                self._questions.expect(question, message.collections)
 
     def _begin(self, turn: Turn, show: SnapshotSink) -> Moment:
         heard = hear(turn)

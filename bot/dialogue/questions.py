@@ -59,6 +59,10 @@ class Questions:
         self._functions = functions
         self._settings = settings
 
+    def expect(self, text: str, collections: Sequence[str]) -> None:
+        """This question will be answered in a moment, if it stands on its own."""
+        self._knowledge.expect(_words(text), collections=collections, limit=self._settings.top_k)
+
     async def answer(
         self, text: str, *, previous: str, turn: Turn, language: Language, wish: float, show: SnapshotSink
     ) -> Finding:
@@ -68,7 +72,7 @@ class Questions:
         :raises KnowledgeUnavailable: nothing can be searched now.
         :raises EngineError: the engine failed.
         """
-        question, passages = await self._search(" ".join(searchable(text).split()), previous, turn.collections)
+        question, passages = await self._search(_words(text), previous, turn.collections)
         if not passages:
             return Finding(question=question)
         passages = self._understanding.weighed(question, passages)
@@ -134,6 +138,11 @@ class Questions:
         again = await read_generation(self._engine.generate(plain), show, max_chars=prompt.max_answer_chars, sure=sure)
         tokens = ended.tokens + again.tokens
         return (_NOTHING if isinstance(again, FunctionCall) else again), None, tokens
+
+
+def _words(text: str) -> str:
+    """What is searched for."""
+    return " ".join(searchable(text).split())
 
 
 _NOTHING = Answered(text="", confidence=0.0)

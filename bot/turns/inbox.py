@@ -36,6 +36,7 @@ class Inbox:
         *,
         limits: QueueLimits,
         busy: Callable[[IncomingMessage], Reply],
+        expect: Callable[[IncomingMessage], None],
         metrics: Metrics,
         clock: Clock,
     ) -> None:
@@ -45,6 +46,7 @@ class Inbox:
         self._outbox_wake = outbox_wake
         self._limits = limits
         self._busy = busy
+        self._expect = expect
         self._metrics = metrics
         self._clock = clock
         self._rates = Rates(limits.user_per_minute)
@@ -58,6 +60,9 @@ class Inbox:
         now = self._clock.now()
         admissions = [self._admit(self._read(message)) for message in messages]
         failpoints.reached("inbox.before_commit")
+        for admission in admissions:
+            if not admission.shed:
+                self._expect(admission.message)
         try:
             stored = await self._database.write(
                 lambda connection: inbound.store(connection, admissions, cursor, self._known, now),

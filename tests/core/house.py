@@ -108,7 +108,8 @@ async def open_house(
         )  # fmt: skip
         lanes = Lanes(runner.run_turn, workers=workers, metrics=metrics)
         inbox = Inbox(
-            database, lanes, runner, outbox.wake, limits=limits, busy=busy, metrics=metrics, clock=clock
+            database, lanes, runner, outbox.wake,
+            limits=limits, busy=busy, expect=dialogue.expect, metrics=metrics, clock=clock,
         )  # fmt: skip
         desk = Desk(database, prefix="TICKET", clock=clock, wake_outbox=outbox.wake)
         for channel in channels:

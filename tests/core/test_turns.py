@@ -86,6 +86,16 @@ async def test_a_question_is_answered_once_and_remembered(tmp_path: Path) -> Non
         assert await sentences(opened) == ["T1 你好", "T1 完"]
 
 
+async def test_the_dialogue_is_told_of_a_message_that_will_be_answered_while_it_is_stored(tmp_path: Path) -> None:
+    dialogue = ScriptedDialogue()
+    async with house(tmp_path, MemoryChannel(), dialogue, limits=replace(NO_LIMITS, user_per_minute=2)) as opened:
+        accepted = asyncio.create_task(opened.inbox.accept([said(f"T{n}", n) for n in range(1, 5)]))
+        await asyncio.sleep(0)
+        assert not accepted.done()
+        assert [message.text for message in dialogue.expected] == ["T1", "T2"], "what is shed costs nothing"
+        await accepted
+
+
 async def test_redelivery_is_answered_once_in_parallel_later_and_after_a_restart(tmp_path: Path) -> None:
     channel = MemoryChannel()
     async with house(tmp_path, channel) as opened:

@@ -100,6 +100,9 @@ class Poisoned:
         )  # fmt: skip
         return (poison, *found[: limit - 1])
 
+    def expect(self, question: str, *, collections: Sequence[str], limit: int) -> None:
+        """Each search is made when it is asked for."""
+
     async def embed(self, text: str) -> Vector:
         return await self._inner.embed(text)
 

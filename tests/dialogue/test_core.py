@@ -418,6 +418,9 @@ class BrokenKnowledge:
     async def search(self, question: str, *, collections: Sequence[str], limit: int) -> tuple[Passage, ...]:
         raise KnowledgeUnavailable("/data/index is gone")
 
+    def expect(self, question: str, *, collections: Sequence[str], limit: int) -> None:
+        """It will not be found."""
+
     async def embed(self, text: str) -> Vector:
         return await self._inner.embed(text)
 

@@ -39,6 +39,23 @@ async def test_messages_get_their_intent(understanding: Understanding) -> None:
     assert all(recall[intent] >= 0.7 for intent in Intent)
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("谢谢，那换货呢？", "那换货呢？"),
+        ("How do I pay?", "How do I pay?"),
+        ("你好", ""),
+        ("转人工", ""),
+        ("？？", ""),
+        ("", ""),
+    ],
+)
+async def test_what_will_be_searched_for_can_be_told_at_a_glance(
+    understanding: Understanding, text: str, expected: str
+) -> None:
+    assert understanding.expected(text) == expected
+
+
 async def test_questions_to_the_knowledge_are_almost_never_taken_for_a_wish(understanding: Understanding) -> None:
     asked = [row for row in rows("questions.jsonl") if row["expect"] != "ticket"]
     mistaken = [row["question"] for row in asked if (await understanding.read(row["question"])).intent in WISHES]

@@ -71,9 +71,14 @@ class ScriptedDialogue:
     """How often two answers were made for one conversation at a time: never, if lanes are lanes."""
     cancelled: int = 0
     seen: list[Turn] = field(default_factory=list)
+    expected: list[IncomingMessage] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.chance = random.Random(self.seed)
+
+    def expect(self, message: IncomingMessage) -> None:
+        """As the dialogue is told by the inbox."""
+        self.expected.append(message)
 
     async def respond(self, turn: Turn, show: SnapshotSink) -> TurnResult:
         """As `bot.turns.runner.Responder`."""

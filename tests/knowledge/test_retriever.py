@@ -14,6 +14,7 @@ import pytest
 from knowledge import snapshot as snapshot_module
 from knowledge.config import KnowledgeConfig
 from knowledge.embedders.base import Kind, Vector
+from knowledge.errors import EmbedderError
 from knowledge.service import Knowledge, open_knowledge
 from knowledge.values import Hit
 from tests.knowledge.hashing import HashingEmbedder
@@ -104,6 +105,34 @@ async def test_equal_questions_at_once_are_embedded_and_searched_once(
     await knowledge.retriever.search("refund question", collections=["default", "none"])
     assert (await knowledge.retriever.embed_query("refund question")).shape == (64,)
     assert embedder.queries == ["refund question"]
+
+
+async def test_an_expected_search_has_begun_when_it_is_asked_for(
+    knowledge: Knowledge, embedder: HashingEmbedder, shop: Path
+) -> None:
+    await knowledge.sync([shop])
+    retriever = knowledge.retriever
+    assert await retriever.search("refund", top_k=3)
+    embedder.queries.clear()
+    retriever.expect("the  warranty", collections=["default"], top_k=3)
+    retriever.expect("coupon", collections=["default"], top_k=3)
+    while not embedder.queries:
+        await asyncio.sleep(0.001)
+    assert (await retriever.search("the warranty", top_k=3))[0].question.startswith("warranty")  # type: ignore[union-attr]
+    assert embedder.queries == ["the warranty"], "one at a time, and once"
+
+
+async def test_a_search_that_fails_ahead_of_its_question_fails_silently(config: KnowledgeConfig, shop: Path) -> None:
+    embedder = _FailingEmbedder()
+    async with open_knowledge(config, embedder=embedder) as knowledge:
+        await knowledge.sync([shop])
+        embedder.broken = True
+        for query in ("refund", " "):
+            knowledge.retriever.expect(query, collections=["default"], top_k=3)
+            await asyncio.sleep(0.05)
+        embedder.broken = False
+        assert await knowledge.retriever.search("refund")
+        knowledge.retriever.expect("coupon", collections=["default"], top_k=3)
 
 
 async def test_the_cache_keeps_collections_apart(knowledge: Knowledge, write: Write) -> None:
@@ -271,7 +300,7 @@ async def test_a_failed_embedding_is_raised_and_the_next_question_tries_again(
     async with open_knowledge(config, embedder=embedder) as knowledge:
         await knowledge.sync([shop])
         embedder.broken = True
-        with pytest.raises(RuntimeError, match="out of memory"):
+        with pytest.raises(EmbedderError, match="cannot be embedded: RuntimeError"):
             await knowledge.retriever.search("refund")
         embedder.broken = False
         assert await knowledge.retriever.search("refund")
