@@ -44,6 +44,7 @@ from bot.settings import Settings, channel_module
 from bot.telemetry import Metrics, get_logger, register_secret
 from bot.tickets.desk import Desk
 from bot.tickets.notices import OperatorNotices
+from bot.tickets.watch import ChannelWatch
 from bot.turns.delivery import Outbox
 from bot.turns.inbox import Inbox
 from bot.turns.lanes import Lanes
@@ -115,6 +116,14 @@ class App:
             ),
             turn_seconds=says.turn_seconds,
             metrics=metrics,
+            clock=clock,
+        )
+        self._watch = ChannelWatch(
+            self.channels,
+            notices=notices,
+            language="en" if settings.dialogue.language == "en" else "zh",
+            database=database,
+            wake_outbox=self._outbox.wake,
             clock=clock,
         )
         self._lanes = Lanes(self._runner.run_turn, workers=LANE_WORKERS, metrics=metrics)
@@ -270,6 +279,7 @@ class App:
                 await self._database.write(_nothing, patience=1.0)
             for channel in self.channels.values():
                 self._metrics.channel_up.labels(channel.platform).set(channel.health().up)
+            await self._watch.look()
             await asyncio.sleep(PROBE_SECONDS)
 
     async def health(self) -> tuple[PartHealth, ...]:

@@ -183,6 +183,7 @@ class ChannelHealth:
 
     up: bool
     detail: str = ""
+    """Why not, in an operator's words; of a channel that is up, what operators should know all the same."""
 
 
 class Channel(Protocol):

@@ -83,10 +83,12 @@ class SlackChannel:
         return [*heard, *(self._installing.routes() if self._installing is not None else [])]
 
     def health(self) -> ChannelHealth:
-        trouble = self._tokens.trouble or self._unreachable
-        if trouble:
-            return ChannelHealth(up=False, detail=trouble)
-        return self._receiver.health() if isinstance(self._receiver, Sockets) else ChannelHealth(up=True)
+        trouble = self._tokens.trouble
+        if self._unreachable or (trouble and self._installing is None):
+            return ChannelHealth(up=False, detail=trouble or self._unreachable)
+        heard = self._receiver.health() if isinstance(self._receiver, Sockets) else ChannelHealth(up=True)
+        # One of several workspaces that is lost does not take the others along.
+        return ChannelHealth(up=True, detail=trouble) if heard.up and trouble else heard
 
     def placeholder_first(self, conversation: ConversationRef) -> bool:
         return False

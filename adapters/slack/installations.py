@@ -62,12 +62,15 @@ class Installations:
         self._pause = timing.refused_pause
         self._answer = timing.answer
         self._held: dict[str, _Held] = {}
+        self._gone: dict[str, str] = {}  # account → Slack's reason, since this process was started
 
     @property
     def trouble(self) -> str:
-        """The workspaces whose tokens are refused, for an operator; "" for none."""
+        """The workspaces whose tokens are refused and those that we were removed from, for an operator; "" for none."""
         refused = sorted(account for account, held in self._held.items() if held.refused)
-        return f"Slack refuses the tokens of {', '.join(refused)}: install the app there again" if refused else ""
+        lines = [f"Slack refuses the tokens of {', '.join(refused)}: install the app there again"] if refused else []
+        lines += [f"the app was removed from {account} ({self._gone[account]})" for account in sorted(self._gone)]
+        return "; ".join(lines)
 
     async def token(self, account: str) -> str:
         """
@@ -106,6 +109,7 @@ class Installations:
         await self._rows.save(installation)
         account = (installation.enterprise_id if installation.is_enterprise_install else installation.team_id) or ""
         self._held.pop(account, None)
+        self._gone.pop(account, None)
         log.info("slack.installed", account=account)
 
     async def uninstalled(self, place: Place, reason: str, at: datetime) -> None:
@@ -118,6 +122,7 @@ class Installations:
         for account in dict.fromkeys((place.account, place.workspace, place.enterprise)):
             if account and await self._rows.remove(account, at):
                 self._held.pop(account, None)
+                self._gone[account] = reason
                 log.error("slack.installation_gone", account=account, reason=reason)
                 return
 

@@ -234,6 +234,20 @@ class Phrase(enum.Enum):
         "一条回复需要人工确认（{state}）：{reason}\n查看：kefu deliveries list（编号 {id}）",
         "A reply needs a decision ({state}): {reason}\nSee: kefu deliveries list (number {id})",
     )
+    NOTICE_DOWN = (
+        "渠道 {platform} 已中断超过一分钟：{reason}\n"
+        "客户在该渠道的消息可能收不到或发不出，请尽快处理。检查：kefu doctor",
+        "The channel {platform} has not worked for more than a minute: {reason}\n"
+        "Customers may not reach us there. To check: kefu doctor",
+    )
+    NOTICE_UP = (
+        "渠道 {platform} 已恢复，积压的消息正在处理。",
+        "The channel {platform} works again; what waited there is being dealt with.",
+    )
+    NOTICE_OF_CHANNEL = (
+        "渠道 {platform} 提示：{reason}",
+        "The channel {platform} says: {reason}",
+    )
 
     CUSTOMER_LINE = ("客户：{text}", "Customer: {text}")
     BOT_LINE = ("机器人：{text}", "Bot: {text}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from bot.dialogue.phrases import Phrase, Phrases
 from bot.history.endings import Delivery
@@ -51,6 +52,15 @@ class OperatorNotices:
         language = delivery.reply.language
         text = self._phrases.say(Phrase.NOTICE_STUCK, language, state=state, reason=self._masked(error), id=delivery.id)
         return self._to_all(text, language)
+
+    def of_channel(
+        self, platform: str, news: Literal["down", "up", "note"], detail: str, language: Language
+    ) -> Sequence[tuple[ConversationRef, Reply]]:
+        """A channel has stopped working, works again, or has something to say of itself. Not told on that platform:
+        it would wait there until it is of no use."""
+        phrase = {"down": Phrase.NOTICE_DOWN, "up": Phrase.NOTICE_UP, "note": Phrase.NOTICE_OF_CHANNEL}[news]
+        text = self._phrases.say(phrase, language, platform=platform, reason=self._masked(detail))
+        return [(address, notice) for address, notice in self._to_all(text, language) if address.platform != platform]
 
     def _opened(self, ticket: Ticket, language: Language) -> str:
         who = ticket.requester_name or ticket.conversation.platform

@@ -101,6 +101,25 @@ class VirtualClock:
         return self._loop.time()
 
 
+class HandClock:
+    """A clock that moves when it is told to; its `sleep` moves it too."""
+
+    def __init__(self, day: datetime = START) -> None:
+        self.day = day
+        self.at = 1000.0
+        self.slept: list[float] = []
+
+    def now(self) -> datetime:
+        return self.day
+
+    def monotonic(self) -> float:
+        return self.at
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.at += seconds
+
+
 def on_virtual_time(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
     """Runs an async test on a loop whose sleeping costs nothing. It must end every task that it began."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +15,7 @@ from adapters.slack.reading import Place, Reading
 from adapters.slack.receiving import Receiver
 from adapters.slack.timing import Timing
 from adapters.slack.wire import NotReached, Transport
+from bot.clock import SystemClock
 from bot.errors import StoreUnavailable
 from bot.messages import ConversationRef, Ticket, TicketState
 from tests.fakes import intake as memory
@@ -31,33 +31,6 @@ MANY = Reading(many=True, collections=("default",), now=NOW)
 FAST = Timing(
     connect=1.0, answer=2.0, refused_pause=0.2, ping=0.2, silent=0.6, hello=1.0, first_pause=0.01, longest_pause=0.05
 )
-
-
-class SystemClock:
-    """The machine's own clocks."""
-
-    def now(self) -> datetime:
-        return datetime.now(UTC)
-
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-
-class HandClock:
-    """A clock that moves when it is told to."""
-
-    def __init__(self, at: datetime = NOW) -> None:
-        self.day = at
-        self.at = 1000.0
-
-    def now(self) -> datetime:
-        return self.day
-
-    def monotonic(self) -> float:
-        return self.at
-
-    async def sleep(self, seconds: float) -> None:
-        self.at += seconds
 
 
 class MemoryIntake(memory.MemoryIntake):

@@ -18,6 +18,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from adapters.slack.http import Doorway
 from adapters.slack.settings import EVENTS_PATH
 from adapters.slack.signature import SIGNATURE_HEADER, TIMESTAMP_HEADER, signature, verified
+from bot.clock import SystemClock
 from bot.messages import MessageKind
 from tests.adapters.slack.house import (
     SECRET,
@@ -26,7 +27,6 @@ from tests.adapters.slack.house import (
     Json,
     MemoryIntake,
     NobodyAnswers,
-    SystemClock,
     call,
     command,
     edited,

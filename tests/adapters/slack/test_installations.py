@@ -24,11 +24,12 @@ from adapters.slack.reading import Place
 from adapters.slack.settings import INSTALL_PATH, REDIRECT_PATH, ChannelSettings
 from adapters.slack.stores import InstallationRows, Locker, StateRows
 from adapters.slack.wire import NotReached, Transport
+from bot.clock import SystemClock
 from bot.errors import CredentialsRefused, StoreUnavailable
 from bot.history import schema
 from bot.history.database import Database
 from bot.telemetry import Metrics
-from tests.adapters.slack.house import FAST, SystemClock
+from tests.adapters.slack.house import FAST
 from tests.fakes.slack_api import BOT_TOKEN, TEAM, FakeSlack, Fault
 
 KEY, OLD_KEY = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=", "YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXowMTIzNDU="
@@ -238,6 +239,7 @@ async def test_the_end_of_an_installation(browser: Client, slack: FakeSlack, off
     await office.installations.uninstalled(place, "tokens_revoked", datetime.now(UTC) - timedelta(minutes=5))
     assert await office.installations.token(TEAM)
     await office.installations.uninstalled(place, "app_uninstalled", datetime.now(UTC) + timedelta(seconds=1))
+    assert office.installations.trouble == f"the app was removed from {TEAM} (app_uninstalled)"
     with pytest.raises(CredentialsRefused):
         await office.installations.token(TEAM)
     await installed(browser, slack)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from adapters.slack.pacing import RATES, Pacer
 from bot.errors import NotSent
-from tests.adapters.telegram.doubles import HandClock
+from tests.fakes.clocks import HandClock
 
 
 def pacer(clock: HandClock) -> Pacer:

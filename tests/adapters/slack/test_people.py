@@ -11,7 +11,8 @@ from adapters.slack.people import People, Person, not_ours
 from adapters.slack.reading import Place
 from adapters.slack.texts import escape, unescape
 from adapters.slack.wire import NoAnswer
-from tests.adapters.slack.house import TEAM, HandClock, Json
+from tests.adapters.slack.house import TEAM, Json
+from tests.fakes.clocks import HandClock
 
 PLACE = Place(account=TEAM, workspace=TEAM, enterprise="E1")
 COLLEAGUE = Person(name="Li Na")

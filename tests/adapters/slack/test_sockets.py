@@ -15,8 +15,9 @@ from adapters.slack.dispatch import Answer
 from adapters.slack.lines import Opener
 from adapters.slack.order import InOrder, conversation_of
 from adapters.slack.sockets import Sockets
+from bot.clock import SystemClock
 from bot.ports import Intake
-from tests.adapters.slack.house import FAST, House, MemoryIntake, SystemClock, TokenCalls
+from tests.adapters.slack.house import FAST, House, MemoryIntake, TokenCalls
 from tests.fakes.slack_api import TEAM, FakeSlack, Fault
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime
 from typing import Any
 
 from adapters.rendering.safe_text import utf16_length
 from adapters.telegram.addressing import Me
 from adapters.telegram.parsing import Reading
+from bot.clock import SystemClock
 from bot.messages import ConversationRef, HistoryEntry, Reply
 from bot.ports import Surroundings
 from bot.telemetry import Metrics
+from tests.fakes.clocks import HandClock
 from tests.fakes.nothing import NoDatabase, NoTickets
 
 BOT_ID = 700000001
@@ -24,34 +25,6 @@ READING = Reading(me=ME, collections=("default",), now=NOW)
 DATE = 1_790_000_000
 
 Json = dict[str, Any]
-
-
-class SystemClock:
-    """The machine's own clocks."""
-
-    def now(self) -> datetime:
-        return datetime.now(UTC)
-
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-
-class HandClock:
-    """A clock that moves when it is told to; its `sleep` moves it too."""
-
-    def __init__(self) -> None:
-        self.at = 1000.0
-        self.slept: list[float] = []
-
-    def now(self) -> datetime:
-        return NOW
-
-    def monotonic(self) -> float:
-        return self.at
-
-    async def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.at += seconds
 
 
 class NoRecords:

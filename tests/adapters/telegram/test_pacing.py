@@ -8,7 +8,7 @@ import pytest
 
 from adapters.telegram.pacing import Pacer
 from bot.errors import NotSent
-from tests.adapters.telegram.doubles import HandClock
+from tests.fakes.clocks import HandClock
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from adapters.telegram.channel import TelegramChannel
+from bot.clock import SystemClock
 from tests.adapters.telegram.conftest import Build, Until
-from tests.adapters.telegram.doubles import SystemClock
 from tests.core.house import _template, new_database, open_house
 from tests.fakes.dialogue import ScriptedDialogue
 from tests.fakes.telegram_api import FakeTelegram, Fault
