@@ -223,6 +223,7 @@ class Sender:
             found = await self._looked(key)
             if found.arrived:
                 return found.arrived
+            self._streams.end_abandoned(conversation, found)
             if found.unfinished and forms.number == 0 and reply.author is Author.BOT and reply.turn_id:
                 left = Stream(conversation=conversation, turn=reply.turn_id, ts=found.unfinished, sure=False, open=True)
                 if await self._finished(left, forms, mark, reply):

@@ -19,7 +19,7 @@ from adapters.slack.calls import Calls
 from adapters.slack.growing import settled
 from adapters.slack.replies import blocks_of, words_only
 from adapters.slack.timing import Timing
-from adapters.slack.traces import GROWING, Traces
+from adapters.slack.traces import GROWING, Found, Traces
 from adapters.slack.wire import NoAnswer, Refused, SlackError
 from bot.errors import SendError
 from bot.messages import ConversationRef, Language
@@ -129,6 +129,14 @@ class Streams:
             self.forget(stream)
             if stream.open:
                 self._start(stream, partial(self._ended_quietly, stream))
+
+    def end_abandoned(self, conversation: ConversationRef, found: Found) -> None:
+        """What killed processes left half-written further up goes on no more: its answer comes below."""
+        ours = {stream.ts for stream in self._growing.get(conversation, {}).values()}
+        for ts in found.abandoned:
+            if ts not in ours:
+                left = Stream(conversation=conversation, turn="", ts=ts, sure=False, open=True)
+                self._start(left, partial(self._ended_quietly, left))
 
     # -- Growing --
 
@@ -240,6 +248,7 @@ class Streams:
             found = await self._traces.look(stream.conversation, None)
         except (SlackError, SendError):
             return False  # an unfinished answer above this one is a blemish, no loss
+        self.end_abandoned(stream.conversation, found)
         if found.unfinished:
             stream.ts, stream.open, stream.sure = found.unfinished, True, False
             await self.end(stream)  # from here on it is edited

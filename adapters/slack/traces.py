@@ -6,6 +6,7 @@ was still growing when its process ended.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,8 @@ _LAST = frozenset({"actions", "context_actions"})
 """Blocks that hang on finished answers only."""
 _PAGE = 200
 _PAGES = 5
+_ABANDONED = 3
+"""More than one process was killed over a thread so quickly only in tests."""
 
 log = get_logger(__name__)
 
@@ -52,6 +55,8 @@ class Found:
     """The ts of the message that was looked for; "" where it is not there."""
     unfinished: str = ""
     """The ts of an answer of ours that is the last word of the thread and was never finished."""
+    abandoned: tuple[str, ...] = ()
+    """Those that were never finished and stand above what somebody else has written since, the newest last."""
 
 
 class Traces:
@@ -64,17 +69,21 @@ class Traces:
         """:raises Refused, NotReached, NoAnswer, SendError: nobody can tell."""
         bot = await self._calls.bot(conversation)
         unfinished = ""
+        abandoned: deque[str] = deque(maxlen=_ABANDONED)
         async for message in self._messages(conversation):
             if mark is not None and mark.is_on(message):
                 return Found(arrived=str(message["ts"]))
             if message.get("ts") == conversation.thread:
                 continue
             if not bot or message.get("bot_id") != bot:
-                if not message.get("bot_id"):
-                    unfinished = ""  # somebody has answered to what stood there
+                if unfinished and not message.get("bot_id"):
+                    abandoned.append(unfinished)  # somebody has answered to what stood there
+                    unfinished = ""
             elif _is_unfinished(message):
                 unfinished = str(message["ts"])
-        return Found(unfinished=unfinished if conversation.thread else "")
+        if not conversation.thread:
+            return Found()
+        return Found(unfinished=unfinished, abandoned=tuple(abandoned))
 
     async def _messages(self, conversation: ConversationRef) -> AsyncIterator[Mapping[str, Any]]:
         cursor = ""

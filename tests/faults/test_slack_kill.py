@@ -136,8 +136,9 @@ async def _run(driver: Driver, folder: Path, transport: str, kills: int) -> None
             assert verdict.operators == 0
             assert verdict.acked == town.written
             assert kills - fired["none"] >= kills / 2, "most kills have to hit"
-            # Somebody wrote below an answer that a killed process had begun: it is not written into, and Slack ends it.
-            assert left_open <= kills
+            # Where somebody wrote below an answer that a killed process had begun, it is ended, and the answer stands
+            # below. Unless its reply was the last one there and had arrived already: then nobody looks any further.
+            assert left_open <= kills / 10
 
 
 @pytest.mark.parametrize("transport", ["socket", "http"])

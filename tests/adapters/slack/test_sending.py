@@ -209,6 +209,23 @@ async def test_what_a_killed_process_began_is_finished_and_not_said_twice(out: O
     out.fake.once("D5", TEXT)
 
 
+@pytest.mark.parametrize("shown_again", [True, False], ids=["the answer grows again", "it is sent at once"])
+async def test_a_beginning_that_somebody_has_written_below_goes_on_no_more(out: Outgoing, shown_again: bool) -> None:
+    conversation = out.asked("D5")
+    reply = reply_of(TEXT)
+    await out.show(conversation, growing(TEXT)[:5], reply.turn_id)
+    out.fake.people.says("D5", "还在吗", thread=conversation.thread)
+    second = Outgoing(out.fake)
+    second.sender.remember(conversation, team="T0KEFU", user="U5")
+    shown = await second.show(conversation, growing(TEXT), reply.turn_id) if shown_again else None
+    await second.deliver(conversation, reply, shown)
+    await out.fake.until(lambda: not any(message.streaming for message in out.fake.messages("D5")))
+    await second.close()
+    beginning, *_, answer = out.fake.messages("D5")
+    assert beginning.text.startswith("您好") and not beginning.metadata
+    assert answer.metadata["event_type"] == "kefu_delivery"  # type: ignore[index]
+
+
 async def test_without_an_asker_the_answer_is_a_post_that_is_edited(out: Outgoing) -> None:
     conversation = out.asked("C1", known=False)
     (ts,) = await out.answer(conversation, TEXT, steps=20)
