@@ -38,6 +38,9 @@ class Answering:
     async def wait(self) -> None:
         return
 
+    def expect(self, message: IncomingMessage) -> None:
+        """A script needs no time to prepare."""
+
     async def respond(self, turn: Turn, show: SnapshotSink) -> TurnResult:
         return await self._script.respond(turn, show)
 
