@@ -14,11 +14,12 @@ In a test's own loop::
 
 - `people`: says, speaks, shows, mixes, sends, enters, presses, rates, happens, again (a repeated msgid), dismisses.
 - `links`: `live`, `opened`, `subscribed`, `kicked`; `kill()`, `close()`, `silence()`, `steal()` (somebody else
-  subscribes), `refusing` (HTTP 503), `mute`, `idle_seconds`, `say(text)`.
+  subscribes; without `ends_kicked` the connection stays open), `lapse()` (the subscription is forgotten, pings are
+  not), `refusing` (HTTP 503), `mute`, `idle_seconds`, `say(text)`.
 - `faults.add(Fault(kind="no_ack", cmd="aibot_respond_msg"))`: error, no_ack, slow, twice, garbage, close, silence,
   kick.
-- `rates.on`, `rates.windows`, `rates.refreshes`; `streams.life`, `streams.apart`, `streams.unfinished()`;
-  `answering.survive`: callbacks may be answered over a newer connection.
+- `rates.on`, `rates.windows`, `rates.refreshes`; `streams.life`, `streams.apart`, `streams.unfinished()`,
+  `streams.end(post)`; `answering.survive`: callbacks may be answered over a newer connection.
 - `clock.advance(360)` lets six minutes pass for streams, windows and rates (not for idle connections).
 - `posts`, `texts`, `answers`, `cards`, `once`, `frames`, `violations`: what is to be seen. `post.shown` has every
   state of a stream with its time.

@@ -83,7 +83,7 @@ class Heard:
     req_id: str
     body: Json
     errcode: int | None = None
-    """What was answered; None: nothing."""
+    """What the fake made of it, whether the bot was told or not; None: it never had an effect."""
     why: str = ""
     """In the fake's words, when it refused."""
     fault: str = ""
