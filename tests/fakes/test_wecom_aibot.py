@@ -258,7 +258,7 @@ async def test_pings_are_answered_until_the_line_is_silent(wecom: FakeAiBot) -> 
 @pytest.mark.parametrize("code", [-1, 45009, 846608])
 async def test_an_ordered_errcode_is_what_the_client_sees(wecom: FakeAiBot, bot: Bot, code: int) -> None:
     frame = await bot.told(wecom.people.says("hello"))
-    wecom.faults.add(Fault(kind="error", cmd="aibot_respond_msg", code=code))
+    wecom.faults.add(Fault(kind="error", method="aibot_respond_msg", errcode=code, times=1))
     with pytest.raises(RuntimeError, match=f"errcode={code}"):
         await bot.client.reply_stream(frame, "s1", "hi", finish=True)
     await bot.client.reply_stream(frame, "s1", "hi", finish=True)
@@ -267,14 +267,14 @@ async def test_an_ordered_errcode_is_what_the_client_sees(wecom: FakeAiBot, bot:
 
 async def test_a_slow_acknowledgement_is_waited_for(wecom: FakeAiBot, bot: Bot) -> None:
     frame = await bot.told(wecom.people.says("hello"))
-    wecom.faults.add(Fault(kind="slow", cmd="aibot_respond_msg", seconds=0.2))
+    wecom.faults.add(Fault(kind="slow", method="aibot_respond_msg", seconds=0.2, times=1))
     await bot.client.reply_stream(frame, "s1", "hi", finish=True)
     assert wecom.violations == []
 
 
 async def test_what_breaks_with_its_effect_done_has_been_done(wecom: FakeAiBot, bot: Bot) -> None:
     frame = await bot.told(wecom.people.says("hello"))
-    wecom.faults.add(Fault(kind="close", cmd="aibot_respond_msg", apply=True))
+    wecom.faults.add(Fault(kind="close", method="aibot_respond_msg", apply=True, times=1))
     with pytest.raises(RuntimeError, match="disconnected"):
         await bot.client.reply_stream(frame, "s1", "hi", finish=True)
     assert wecom.texts("zhangsan") == ["hi"]

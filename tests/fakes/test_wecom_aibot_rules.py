@@ -13,7 +13,7 @@ import pytest
 
 from tests.fakes.wecom_aibot import FakeAiBot, Fault
 
-CARD = {
+CARD: dict[str, Any] = {
     "card_type": "button_interaction",
     "main_title": {"title": "工单"},
     "task_id": "t1",
@@ -360,7 +360,7 @@ async def test_an_unknown_command_is_refused(wecom: FakeAiBot, wire: Wire) -> No
 async def test_frames_that_crowd_one_req_id_are_written_down(wecom: FakeAiBot, wire: Wire) -> None:
     wecom.streams.apart = 0.0
     asked = wecom.people.says("hi")
-    wecom.faults.add(Fault(kind="slow", cmd="aibot_respond_msg", seconds=0.1))
+    wecom.faults.add(Fault(kind="slow", method="aibot_respond_msg", seconds=0.1, times=1))
     stream = {"id": "s1", "content": "a", "finish": False}
     await wire.send("aibot_respond_msg", {"msgtype": "stream", "stream": stream}, asked.req_id)
     await wire.stream(asked.req_id, "ab")
@@ -372,8 +372,8 @@ async def test_frames_that_crowd_one_req_id_are_written_down(wecom: FakeAiBot, w
 
 async def test_no_acknowledgement_with_and_without_effect(wecom: FakeAiBot, wire: Wire) -> None:
     wecom.people.says("hi")
-    wecom.faults.add(Fault(kind="no_ack", cmd="aibot_send_msg", contains="one"))
-    wecom.faults.add(Fault(kind="no_ack", cmd="aibot_send_msg", contains="two", apply=True))
+    wecom.faults.add(Fault(kind="no_ack", method="aibot_send_msg", contains="one", times=1))
+    wecom.faults.add(Fault(kind="no_ack", method="aibot_send_msg", contains="two", apply=True, times=1))
     for text in ("one", "two", "three"):
         body = {"chatid": "zhangsan", "chat_type": 1, "msgtype": "markdown", "markdown": {"content": text}}
         await wire.send("aibot_send_msg", body)
@@ -383,21 +383,21 @@ async def test_no_acknowledgement_with_and_without_effect(wecom: FakeAiBot, wire
 
 
 async def test_twice_garbage_silence_and_kicks(wecom: FakeAiBot, wire: Wire) -> None:
-    wecom.faults.add(Fault(kind="twice", cmd="ping"))
+    wecom.faults.add(Fault(kind="twice", method="ping", times=1))
     assert await wire.ask("ping") == 0
     assert (await wire.next())["errcode"] == 0
-    wecom.faults.add(Fault(kind="garbage", cmd="ping"))
+    wecom.faults.add(Fault(kind="garbage", method="ping", times=1))
     await wire.send("ping")
     with pytest.raises(json.JSONDecodeError):
         await wire.next()
-    wecom.faults.add(Fault(kind="kick", cmd="ping"))
+    wecom.faults.add(Fault(kind="kick", method="ping", times=1))
     await wire.send("ping")
     assert (await wire.next())["body"]["event"]["eventtype"] == "disconnected_event"
     assert await wire.closed()
 
 
 async def test_silence_on_order_leaves_the_connection_open(wecom: FakeAiBot, wire: Wire) -> None:
-    wecom.faults.add(Fault(kind="silence", cmd="ping"))
+    wecom.faults.add(Fault(kind="silence", method="ping", times=1))
     await wire.send("ping")
     await wire.send("ping")
     with pytest.raises(TimeoutError):

@@ -171,7 +171,7 @@ class Links:
     def _go_wrong(self, link: Link, heard: Heard, fault: Fault) -> None:
         match fault.kind:
             case "error":
-                heard.errcode, heard.why = fault.code, "on order"
+                heard.errcode, heard.why = fault.errcode, "on order"
                 self._acknowledge(link, heard)
             case "slow":
                 link.waiting.add(heard.req_id)
@@ -189,6 +189,8 @@ class Links:
                 self.kill(link.number)
             case "kick":
                 self.steal()
+            case other:
+                raise ValueError(f"no fault is called {other!r}")
 
     def _subscribe(self, link: Link, body: Json) -> None:
         self._rates.check_subscribe()
