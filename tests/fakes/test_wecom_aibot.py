@@ -159,7 +159,7 @@ async def test_a_push_goes_where_somebody_wrote(wecom: FakeAiBot, bot: Bot) -> N
 
 async def test_who_enters_is_welcomed_once(wecom: FakeAiBot, bot: Bot) -> None:
     frame = await bot.told(wecom.people.enters(user="wangwu"))
-    assert frame.body["event"] == {"eventtype": "enter_chat", "enter_chat": {}}
+    assert frame.body["event"] == {"eventtype": "enter_chat"}
     await bot.client.reply_welcome(frame, {"msgtype": "text", "text": {"content": "您好"}})
     with pytest.raises(RuntimeError, match="846605"):
         await bot.client.reply_welcome(frame, {"msgtype": "text", "text": {"content": "您好"}})

@@ -314,7 +314,10 @@ async def test_refreshes_count_when_a_test_says_so(wecom: FakeAiBot, wire: Wire)
         pytest.param({"main_title": {}}, id="no title"),
         pytest.param({"colour": "red"}, id="unknown field"),
         pytest.param({"card_type": "text_notice"}, id="notice without action"),
-        pytest.param({"horizontal_content_list": [{}] * 7}, id="long list"),
+        pytest.param({"card_type": "text_notice", "card_action": {"type": 0}}, id="notice that leads nowhere"),
+        pytest.param({"button_list": CARD["button_list"] * 2}, id="the same key twice"),
+        pytest.param({"horizontal_content_list": [{"keyname": "状态"}] * 7}, id="long list"),
+        pytest.param({"horizontal_content_list": [{"value": "x"}]}, id="row without a name"),
     ],
 )
 async def test_malformed_cards_are_refused(wecom: FakeAiBot, wire: Wire, change: Any) -> None:
