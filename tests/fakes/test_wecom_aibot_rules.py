@@ -413,3 +413,23 @@ async def test_whatever_bytes_a_test_likes_are_sent(wecom: FakeAiBot, wire: Wire
     wecom.links.say("not json")
     async with asyncio.timeout(3):
         assert (await wire.ws.receive()).data == "not json"
+
+
+# -- What arrives --
+
+
+async def test_messages_and_events_arrive_in_the_order_of_their_deeds(wecom: FakeAiBot, wire: Wire) -> None:
+    wecom.people.response_url = "https://qyapi.example/cgi-bin/aibot/response?response_code=secret"
+    asked = [
+        wecom.people.says("one"),
+        wecom.people.enters(),
+        wecom.people.happens("new_kind_event", {"a": 1}, chat="wrGroup"),
+        wecom.people.says("two"),
+    ]
+    frames = [await wire.next() for _ in asked]
+    assert [frame["headers"]["req_id"] for frame in frames] == [one.req_id for one in asked]
+    assert [frame["cmd"] for frame in frames] == [
+        "aibot_msg_callback", "aibot_event_callback", "aibot_event_callback", "aibot_msg_callback",
+    ]  # fmt: skip
+    assert frames[0]["body"]["response_url"] == wecom.people.response_url
+    assert "chattype" not in frames[1]["body"] and frames[2]["body"]["chatid"] == "wrGroup"
