@@ -23,6 +23,7 @@ from bot.dialogue.understanding import WISHES, Reading, Understanding
 from bot.errors import FunctionFailed, KnowledgeUnavailable, TurnError
 from bot.messages import (
     AddToTicket,
+    BotSaid,
     CloseTicket,
     CustomerSaid,
     DialogueState,
@@ -41,6 +42,9 @@ from bot.telemetry import get_logger
 
 SOLVED = "solved"
 """The button of a ticket's card that closes it; its value is the number."""
+
+_BARE_WISH = 24
+"""Letters: a longer wish for a person or a ticket says for itself what it is about."""
 
 log = get_logger(__name__)
 
@@ -179,6 +183,8 @@ class Dialogue:
 
     def _pressed(self, moment: Moment, name: str) -> TurnResult:
         if name == ReplyAction.TALK_TO_PERSON:
+            if not moment.heard.text and (waiting := self._waiting(moment)):
+                return self._remind(moment, waiting)
             return self._hand_over(moment, moment.heard.text or self._last_question(moment))
         if name == ReplyAction.OPEN_TICKET:
             issue = moment.heard.text or self._last_question(moment)
@@ -211,6 +217,12 @@ class Dialogue:
             return await self._status_of(moment, numbers)
         readings = [await self._understanding.read(searchable(text)) for text in heard.texts]
         intents = {reading.intent for reading in readings}
+        if (
+            intents == {Intent.WANTS_PERSON}
+            and len(bare(heard.text)) <= _BARE_WISH
+            and (waiting := self._waiting(moment))
+        ):
+            return self._remind(moment, waiting)
         if wishes := intents & WISHES:
             return self._grant(moment, wishes, about=await self._about(moment))
         if Intent.TICKET_STATUS in intents:
@@ -335,6 +347,20 @@ class Dialogue:
     def _hand_over(self, moment: Moment, reason: str) -> TurnResult:
         return self._calls.opened(moment, TicketWish(issue=reason, kind="person"))
 
+    def _waiting(self, moment: Moment) -> str:
+        """The ticket by which our last words passed this person on; "" where they said something else."""
+        number, last = moment.turn.open_ticket, moment.turn.history[-1] if moment.turn.history else None
+        passed_on = isinstance(last, BotSaid) and last.outcome is Outcome.HANDOFF and number in last.text
+        return number if passed_on else ""
+
+    def _remind(self, moment: Moment, number: str) -> TurnResult:
+        """Who asks for a person twice gets no second ticket: whoever has the first one hears of it."""
+        text = self._phrases.say(Phrase.REMINDED, moment.language, number=number)
+        reply = Reply(outcome=Outcome.HANDOFF, text=text, language=moment.language, confidence=1.0)
+        said = words_of(moment.turn.messages) or self._phrases.say(Phrase.PERSON_WANTED, moment.language)
+        effects = (AddToTicket(number=number, text=said),)
+        return TurnResult(reply=reply, state=moment.state, effects=effects)
+
     def _chat(self, moment: Moment, phrase: Phrase, **fields: object) -> TurnResult:
         text = self._phrases.say(phrase, moment.language, **fields)
         reply = Reply(outcome=Outcome.CHAT, text=text, language=moment.language, confidence=1.0)
@@ -372,7 +398,7 @@ class Dialogue:
         """What a ticket is about: the words themselves, after the question they follow if they are a bare wish."""
         said = moment.heard.text
         earlier = self._last_question(moment)
-        if not earlier or len(bare(said)) > 24:
+        if not earlier or len(bare(said)) > _BARE_WISH:
             return said
         for clause in clauses(said):
             # 「发票抬头开错了，帮我登记一个工单」 is short and says what it is about.

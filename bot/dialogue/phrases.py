@@ -92,6 +92,11 @@ class Phrase(enum.Enum):
         "也许您想问：「{question}」把这句话发给我就行。",
         "Did you perhaps mean “{question}”? Just send me that.",
     )
+    REMINDED = (
+        "您的请求 {number} 已经在人工客服那里了，我刚又提醒了一次。有同事回复时会直接显示在这里，请稍等。",
+        "{number} is already with our support team, and I've just reminded them. A colleague's reply will appear "
+        "right here; thank you for your patience.",
+    )
     OPEN_TICKET_EXISTS = (
         "如果问的是您的工单 {number}，把编号发给我就能看到进度。",
         "If this is about {number}, which is still open, send me the number and I'll tell you how it stands.",

@@ -294,6 +294,18 @@ async def test_a_bare_wish_is_about_what_was_asked_before(ann: Customer) -> None
     assert "杯子" in ticket.subject
 
 
+async def test_who_asks_for_a_person_twice_gets_no_second_ticket(ann: Customer) -> None:
+    await ann.say("收到的杯子碎了怎么办")
+    (ticket,) = opened_tickets(await ann.say("转人工"))
+    for again in (ann.message("人工客服呢？转人工"), ann.message("", kind=MessageKind.ACTION, command="person")):
+        result = await ann.send(again)
+        assert outcome(result) is Outcome.HANDOFF and ticket.number in said(result)
+        (effect,) = result.effects
+        assert isinstance(effect, AddToTicket) and effect.number == ticket.number and effect.text
+    await ann.say("怎么开发票")
+    assert opened_tickets(await ann.say("转人工")), "another matter is another ticket"
+
+
 async def test_several_wishes_in_one_turn_open_one_ticket(ann: Customer) -> None:
     result = await ann.say("转人工", "我要投诉", "帮我建个工单", "/ticket 快点")
     assert len(opened_tickets(result)) == 1
