@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 
 from adapters.rendering.safe_text import clean
 from adapters.wecom import phrases
-from bot.messages import Language, Reply, ReplyAction, Ticket, TicketState
+from bot.messages import Language, Outcome, Reply, ReplyAction, Ticket, TicketState
 
 Card: TypeAlias = Mapping[str, Any]
 Action: TypeAlias = Literal["solved", "person", "ticket"]
@@ -45,7 +45,7 @@ def ticket_card(reply: Reply, *, task_id: str) -> Card | None:
     language = reply.language
     buttons = [_button(phrases.SOLVED[language], "solved", ticket.number, style=_BLUE)]
     # Who has just been handed over to a person would only open a second ticket.
-    if reply.turn_id and reply.outcome not in ("handoff", "ticket"):
+    if reply.turn_id and reply.outcome is not Outcome.HANDOFF:
         buttons.append(_button(phrases.TALK_TO_PERSON[language], "person", reply.turn_id, style=_GREY))
     return _interaction(_about(ticket, language), buttons, task_id, language)
 
