@@ -45,9 +45,9 @@ class Sender:
         user = user_id(conversation.channel)
         if not user:
             raise DestinationGone("this names no single user of WeCom's")
-        checked = await self._twins.may_check(conversation, forms, delivery_id=delivery_id, reply=reply)
         try:
             for form in _ladder(forms):
+                checked = await self._twins.may_check(conversation, form, delivery_id=delivery_id, reply=reply)
                 try:
                     return await self._sent(user, self._body(form, delivery_id, reply), checked=checked)
                 except Refused as refused:
