@@ -41,7 +41,7 @@ class Timing:
     """How far a call's timestamp may be from our clock. Wide, for a tight one turns a wrong clock into loss; what is
     replayed inside it has no effect, since every message is taken once."""
     upkeep: float = 15.0
-    """Between two looks at whether WeCom still knows us: with `answer`, a deaf WeCom is noticed within half a minute."""
+    """Between two looks at whether WeCom still knows us; with `answer`, its silence is noticed in half a minute."""
 
 
 class Backoff:
