@@ -68,7 +68,8 @@ class Errands:
 
     def put(self, page: Sorted) -> None:
         """Takes the errands of a page."""
-        for errand in (*page.welcomes, *page.failures):
+        errands: tuple[Entered | Failed, ...] = (*page.welcomes, *page.failures)
+        for errand in errands:
             try:
                 self._waiting.put_nowait(errand)
             except asyncio.QueueFull:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -32,6 +33,9 @@ _LEAST_ROOM = 512
 """Bytes of the words in the last message, should what stands under them be long."""
 # WeChat's font is proportional: a table that is drawn with characters falls apart there.
 _WORDS = Dialect(styled=False, table_width=0)
+# After a link's words stands its address in brackets; WeChat takes what touches an address for a part of it.
+_ADDRESS = re.compile(r"\A \((https?://\S+)\)\Z", re.IGNORECASE)
+_BLANK_ENDS = re.compile(r"[ \t]+(?=\n|\Z)")
 _LANGUAGE: Final[Language] = "zh"
 """WeCom does not say what a customer speaks, and one who enters has not spoken yet."""
 
@@ -66,7 +70,7 @@ class Words:
 
 
 def render(reply: Reply) -> tuple[Part, ...]:
-    """The reply as few messages of at most 2,048 bytes each. What does not fit is left out, and the last one says so."""
+    """The reply as few messages of at most 2,048 bytes. What does not fit is left out, and the last one says so."""
     texts = _texts(reply)
     last = len(texts) - 1
     menu = _menu(reply) if byte_length(texts[-1]) <= MENU_LIMIT else ()
@@ -112,7 +116,8 @@ def _shortened(body: str, ending: str, notice: str, most: int) -> tuple[str, ...
 def _plain(markdown: str) -> str:
     """What it says without markup; a heading is told by its brackets, as Chinese text does it."""
     blocks = tuple(_titled(block) for block in parse(markdown))
-    return defused(plain_text(lay_out(blocks, _WORDS))).strip()
+    spans = [replace(span, text=_ADDRESS.sub(r" \1 ", span.text)) for span in lay_out(blocks, _WORDS)]
+    return _BLANK_ENDS.sub("", defused(plain_text(spans))).strip()
 
 
 def _titled(block: Block) -> Block:

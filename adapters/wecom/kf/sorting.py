@@ -41,11 +41,18 @@ class _Customer:
     heard_at: datetime | None = None
     changed: tuple[Holder, datetime] | None = None
     welcome: Entered | None = None
+    to_come: int = 0
+    """How often the rest of the page has them pass to somebody."""
+
+    def is_with(self, holder: Holder, at: datetime) -> None:
+        """WeCom says so: that counts, whatever was known."""
+        at = at if self.held_at is None else max(at, self.held_at)
+        self.holder, self.held_at, self.changed, self.known = holder, at, (holder, at), True
 
     def pass_to(self, holder: Holder, at: datetime) -> None:
         """Pages may come twice: what is older than what is known has been seen."""
         if self.held_at is None or at >= self.held_at:
-            self.holder, self.held_at, self.changed = holder, at, (holder, at)
+            self.holder, self.held_at, self.changed, self.known = holder, at, (holder, at), holder == "bot"
 
 
 @dataclass(slots=True)
@@ -74,6 +81,9 @@ class Sorter:
         people = _people(page.happenings)
         windows = await self._windows.find(people)
         customers = {one: _customer(windows.get(one)) for one in people}
+        for happening in page.happenings:
+            if isinstance(happening, Changed):
+                customers[happening.conversation].to_come += 1
         sorting = _Sorting(customers=customers, final=not page.has_more)
         for happening in page.happenings:
             await self._take(happening, sorting)
@@ -93,8 +103,8 @@ class Sorter:
             case Said(message=message, at=at):
                 await self._hear(message, at, sorting)
             case Changed(conversation=one, holder=holder, at=at):
+                sorting.customers[one].to_come -= 1
                 sorting.customers[one].pass_to(holder, at)
-                sorting.customers[one].known = holder == "bot"
             case Entered(conversation=one):
                 sorting.customers[one].welcome = happening
             case Failed():
@@ -115,12 +125,12 @@ class Sorter:
     async def _is_ours(
         self, conversation: ConversationRef, customer: _Customer, at: datetime, sorting: _Sorting
     ) -> bool:
-        """A session also ends by itself, of which nothing tells: where a colleague has it, WeCom is asked. Before the
-        last page it is not, for what it says is how things stand after pages that we have not read yet."""
+        """A session also ends by itself, of which nothing tells: where a colleague has it, or nobody knows, WeCom is
+        asked. But it says how things stand now: of what came before a change, or before pages that we have not read
+        yet, it says nothing."""
         stranger = customer.held_at is None
-        if not customer.known and (stranger or sorting.final):
-            customer.pass_to(await self._holding.ask(conversation), at)
-            customer.known = True
+        if not customer.known and not customer.to_come and (stranger or sorting.final):
+            customer.is_with(await self._holding.ask(conversation), at)
         return customer.holder == "bot"
 
 

@@ -146,10 +146,11 @@ class Windows:
     async def hold(self, conversation: ConversationRef, holder: Holder) -> None:
         """Now somebody else has the customer."""
         now = self._clock.now()
+        held_at = now.replace(microsecond=0)  # WeCom's own news has no finer time, and what follows must not look older
 
         def work(connection: Connection) -> None:
             _row(connection, conversation, now)
-            _change(connection, conversation, now, held_by=holder, held_at=now)
+            _change(connection, conversation, now, held_by=holder, held_at=held_at)
 
         await self._database.write(work)
 
