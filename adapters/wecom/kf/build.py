@@ -12,6 +12,7 @@ from adapters.wecom.kf.channel import KfChannel
 from adapters.wecom.kf.errands import Errands
 from adapters.wecom.kf.holding import Holding
 from adapters.wecom.kf.parsing import Reading
+from adapters.wecom.kf.people import People
 from adapters.wecom.kf.receiving import Receiver
 from adapters.wecom.kf.sending import Sender
 from adapters.wecom.kf.settings import SECTION, ChannelSettings
@@ -57,7 +58,7 @@ def build(
         return Puller(
             reading=Reading(corp_id=settings.corp_id, open_kfid=open_kfid, collections=settings.collections),
             client=client,
-            sorter=Sorter(windows, holding),
+            sorter=Sorter(windows, holding, People(client)),
             unhurried=unhurried,
             on_sorted=errands.put,
             clock=clock,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from adapters.wecom.kf.holding import Holding
 from adapters.wecom.kf.parsing import Changed, Entered, Failed, Happening, Holder, Ignored, Read, Said
+from adapters.wecom.kf.people import People
 from adapters.wecom.kf.settings import SECTION
 from adapters.wecom.kf.windows import Note, Window, Windows
 from bot.messages import ConversationRef, IncomingMessage, MessageKind
@@ -41,6 +43,8 @@ class _Customer:
     heard_at: datetime | None = None
     changed: tuple[Holder, datetime] | None = None
     welcome: Entered | None = None
+    name: str = ""
+    """What they call themselves, if this is the first that is heard of them."""
     to_come: int = 0
     """How often the rest of the page has them pass to somebody."""
 
@@ -69,21 +73,17 @@ class Sorter:
     """Sorts pages. Remembering comes before accepting: a page that is not accepted comes again, and is remembered
     again to no effect; and a reply may be on its way as soon as its message is accepted."""
 
-    def __init__(self, windows: Windows, holding: Holding) -> None:
+    def __init__(self, windows: Windows, holding: Holding, people: People) -> None:
         self._windows = windows
         self._holding = holding
+        self._people = people
 
     async def sort(self, page: Read) -> Sorted:
         """
         :raises WeComError: nobody knows now who has a customer; the page has to be read again.
         :raises StoreUnavailable: it could not be remembered; likewise.
         """
-        people = _people(page.happenings)
-        windows = await self._windows.find(people)
-        customers = {one: _customer(windows.get(one)) for one in people}
-        for happening in page.happenings:
-            if isinstance(happening, Changed):
-                customers[happening.conversation].to_come += 1
+        customers = await self._customers(page)
         sorting = _Sorting(customers=customers, final=not page.has_more)
         for happening in page.happenings:
             await self._take(happening, sorting)
@@ -97,6 +97,36 @@ class Sorter:
             welcomes=tuple(one for one in entered if one is not None),
             failures=tuple(sorting.failures),
         )
+
+    async def _customers(self, page: Read) -> dict[ConversationRef, _Customer]:
+        """Everybody whom the page tells of, and what is known of them."""
+        everybody = _people(page.happenings)
+        windows = await self._windows.find(everybody)
+        customers = {one: _customer(windows.get(one)) for one in everybody}
+        first_said: dict[ConversationRef, datetime] = {}
+        for happening in page.happenings:
+            if isinstance(happening, Changed):
+                customers[happening.conversation].to_come += 1
+            elif isinstance(happening, Said) and happening.message.kind not in _REACTIONS:
+                first_said.setdefault(happening.message.conversation, happening.at)
+        strangers = {one: at for one, at in first_said.items() if customers[one].held_at is None}
+        await self._meet({one: at for one, at in strangers.items() if not customers[one].to_come}, customers)
+        names = await self._people.names([one.thread for one in strangers]) if strangers else {}
+        for one in strangers:
+            customers[one].name = names.get(one.thread, "")
+        return customers
+
+    async def _meet(
+        self, strangers: Mapping[ConversationRef, datetime], customers: Mapping[ConversationRef, _Customer]
+    ) -> None:
+        """Asks who has them, side by side: a campaign brings many at once."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                asked = {one: group.create_task(self._holding.ask(one)) for one in strangers}
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+        for one, task in asked.items():
+            customers[one].is_with(task.result(), strangers[one])
 
     async def _take(self, happening: Happening, sorting: _Sorting) -> None:
         match happening:
@@ -117,6 +147,8 @@ class Sorter:
         customer = sorting.customers[message.conversation]
         if message.kind is not MessageKind.EDIT:
             customer.heard_at = max(at, customer.heard_at or at)
+        if customer.name:
+            message = replace(message, sender=replace(message.sender, name=customer.name))
         if message.kind in _REACTIONS or await self._is_ours(message.conversation, customer, at, sorting):
             sorting.messages.append(message)
         else:
@@ -125,11 +157,10 @@ class Sorter:
     async def _is_ours(
         self, conversation: ConversationRef, customer: _Customer, at: datetime, sorting: _Sorting
     ) -> bool:
-        """A session also ends by itself, of which nothing tells: where a colleague has it, or nobody knows, WeCom is
-        asked. But it says how things stand now: of what came before a change, or before pages that we have not read
-        yet, it says nothing."""
-        stranger = customer.held_at is None
-        if not customer.known and not customer.to_come and (stranger or sorting.final):
+        """A session also ends by itself, of which nothing tells: where a colleague has it, WeCom is asked. But it says
+        how things stand now: of what came before a change, or before pages that we have not read yet, it says
+        nothing."""
+        if not customer.known and not customer.to_come and sorting.final and customer.held_at is not None:
             customer.is_with(await self._holding.ask(conversation), at)
         return customer.holder == "bot"
 

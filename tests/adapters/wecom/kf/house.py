@@ -1,4 +1,4 @@
-"""The real core and the 微信客服 channel, beside the fake WeCom: what customers say comes in as it does in production."""
+"""The real core and the 微信客服 channel beside the fake WeCom: what customers say comes in as in production."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class NothingSaid:
 
 
 class Dialogue(ScriptedDialogue):
-    """Knows two words more: "person" hands over, and "long 6000" answers with so many characters, each of three bytes."""
+    """Knows two words more: "person" hands over, and "long 600" answers with so many characters of three bytes each."""
 
     async def respond(self, turn: Turn, show: SnapshotSink) -> TurnResult:
         words = turn.text
@@ -201,13 +201,15 @@ async def open_rig(
     around = surroundings(lent, clock)
     channel = await asyncio.to_thread(build, settings_for(fake, **settings), around, timing=timing)
     application = web.Application()
-    async with open_house(path, [channel], dialogue, clock=clock, drain_seconds=drain_seconds) as house:
-        lent.database = house.database
-        application.add_routes(list(channel.routes(house.inbox)))
-        async with TestServer(application) as server:
-            fake.kf.url = str(server.make_url(CALLBACK_PATH))
-            yield Rig(fake, channel, house, dialogue, clock, server)
-    await channel.close()
+    try:
+        async with open_house(path, [channel], dialogue, clock=clock, drain_seconds=drain_seconds) as house:
+            lent.database = house.database
+            application.add_routes(list(channel.routes(house.inbox)))
+            async with TestServer(application) as server:
+                fake.kf.url = str(server.make_url(CALLBACK_PATH))
+                yield Rig(fake, channel, house, dialogue, clock, server)
+    finally:
+        await channel.close()
 
 
 def conversation(customer: str, kf: str = KF) -> ConversationRef:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
 
-from tests.adapters.wecom.kf.house import a_reply, conversation, open_rig
 from bot.errors import CredentialsRefused, DestinationGone, NotSent, PerhapsSent, Undeliverable
 from bot.messages import Author, Outcome
+from tests.adapters.wecom.kf.house import a_reply, conversation, open_rig
 from tests.fakes.wecom_api import KF, FakeWeCom, Fault
 
 
@@ -132,7 +133,7 @@ async def test_a_message_is_said_once_however_often_it_is_sent(fake: FakeWeCom, 
         other = await rig.channel.send(conversation("wmA"), part, replaces=None, delivery_id=71, reply=reply)
         assert other != first
         [row] = await rig.rows("SELECT sent FROM reply_windows")
-        assert len(__import__("json").loads(row.sent)) == 3
+        assert len(json.loads(row.sent)) == 3
     assert fake.texts("kf", "wmA") == ["T1 完", "七天内可以退货。", "七天内可以退货。"]
     assert fake.violations == []
 
