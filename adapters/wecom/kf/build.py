@@ -42,7 +42,7 @@ def build(
         timing=timing,
         sleep=sleep,
     )
-    windows = Windows(surroundings.database, clock)
+    windows = Windows(surroundings.database, clock, limit=timing.store_limit)
     holding = Holding(client, hand_over_to=settings.hand_over_to)
     errands = Errands(
         client=client,
@@ -60,7 +60,7 @@ def build(
             client=client,
             sorter=Sorter(windows, holding, People(client)),
             unhurried=unhurried,
-            on_sorted=errands.put,
+            errands=errands,
             clock=clock,
             sleep=sleep,
             timing=timing,

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -16,7 +15,6 @@ from adapters.wecom.kf.naming import delivery_of
 from adapters.wecom.kf.parsing import Entered, Failed
 from adapters.wecom.kf.replies import welcome
 from adapters.wecom.kf.settings import SECTION
-from adapters.wecom.kf.sorting import Sorted
 from adapters.wecom.kf.timing import Timing
 from adapters.wecom.wire import WeComError
 from bot.errors import StoreUnavailable
@@ -45,7 +43,7 @@ log = get_logger(__name__)
 
 
 class Errands:
-    """Runs them one after another, beside everything else. Past a bound they are let go, and the log says so."""
+    """Runs them beside everything else. Past a bound they are let go, and the log says so."""
 
     def __init__(
         self,
@@ -64,62 +62,83 @@ class Errands:
         self._sleep = sleep
         self._timing = timing
         self._waiting: asyncio.Queue[Entered | Failed] = asyncio.Queue(_WAITING)
-        self._unmarked: set[asyncio.Task[None]] = set()
-
-    def put(self, page: Sorted) -> None:
-        """Takes the errands of a page."""
-        errands: tuple[Entered | Failed, ...] = (*page.welcomes, *page.failures)
-        for errand in errands:
-            try:
-                self._waiting.put_nowait(errand)
-            except asyncio.QueueFull:
-                log.warning("wecom.errand_dropped", channel=SECTION, kind=type(errand).__name__)
 
     async def run(self) -> None:
-        """Runs them until cancelled."""
+        """Runs what waits, until cancelled."""
         async with asyncio.TaskGroup() as reports:
             while True:
                 errand = await self._waiting.get()
-                try:
-                    if isinstance(errand, Entered):
-                        await self._welcome(errand)
-                    else:
-                        self._count(errand)
-                        reports.create_task(self._report(errand))
-                except WeComError as error:
-                    log.warning("wecom.not_welcomed", channel=SECTION, reason=str(error))
-                except Exception as error:  # one errand's defect must not stop the others
-                    log.exception("wecom.errand_failed", channel=SECTION, error=type(error).__name__)
+                if isinstance(errand, Failed):
+                    reports.create_task(self._report_later(errand))
+                else:
+                    await self._try_to_welcome(errand)
+
+    def _put(self, errand: Entered | Failed) -> None:
+        try:
+            self._waiting.put_nowait(errand)
+        except asyncio.QueueFull:
+            log.warning("wecom.errand_dropped", channel=SECTION, kind=type(errand).__name__)
 
     # -- Welcome --
 
-    async def _welcome(self, entered: Entered) -> None:
+    def welcome(self, entered: Sequence[Entered]) -> None:
+        """Takes those who are to be welcomed, soon."""
+        for one in entered:
+            self._put(one)
+
+    async def _try_to_welcome(self, entered: Entered) -> None:
         if self._clock.now() - entered.at > timedelta(seconds=self._timing.welcome):
             log.info("wecom.too_late_to_welcome", channel=SECTION)
             return
         name = "w-" + hashlib.sha256(entered.code.encode()).hexdigest()[:24]
-        await self._client.post("kf/send_msg_on_event", {"code": entered.code, "msgid": name, **welcome().body()})
+        try:
+            await self._client.post("kf/send_msg_on_event", {"code": entered.code, "msgid": name, **welcome().body()})
+        except WeComError as error:
+            log.warning("wecom.not_welcomed", channel=SECTION, reason=str(error))
 
     # -- Failures --
 
-    def _count(self, failed: Failed) -> None:
-        why = _WHY.get(failed.fail_type, "WeCom does not say why")
-        log.error("a message did not reach a customer", channel=SECTION, reason=why, fail_type=failed.fail_type)
-        self._metrics.deliveries.labels(SECTION, "failed").inc()
+    async def report(self, failures: Sequence[Failed]) -> None:
+        """Marks replies as failed, where operators look for such. To be called before their page is stored.
 
-    async def _report(self, failed: Failed) -> None:
-        """Marks the reply as failed, where operators look for such. The news may overtake our own mark that it was
-        sent, so it is looked at more than once."""
-        if (delivery := delivery_of(failed.msgid)) is None:
-            return
+        :raises StoreUnavailable: nothing was marked.
+        """
+        for failed in failures:
+            log.error(
+                "a message did not reach a customer",
+                channel=SECTION,
+                reason=_why(failed),
+                delivery=delivery_of(failed.msgid),
+            )
+            self._metrics.deliveries.labels(SECTION, "failed").inc()
+            if not await self._reported(failed):
+                self._put(failed)
+
+    async def _report_later(self, failed: Failed) -> None:
+        """The news has overtaken our own mark that the reply was sent."""
         for _ in range(_TRIES):
-            with contextlib.suppress(StoreUnavailable):
-                if await self._database.write(lambda connection: self._mark(connection, delivery, failed)):
-                    return
             await self._sleep(self._timing.settle)
+            try:
+                if await self._reported(failed):
+                    return
+            except StoreUnavailable:
+                continue
+            except Exception as error:  # one report's defect must not stop the others
+                log.exception("wecom.report_failed", channel=SECTION, error=type(error).__name__)
+                return
+
+    async def _reported(self, failed: Failed) -> bool:
+        """Whether there is no more to be done."""
+        delivery = delivery_of(failed.msgid)
+        if delivery is None:
+            return True
+        try:
+            async with asyncio.timeout(self._timing.store_limit):
+                return await self._database.write(lambda connection: self._mark(connection, delivery, failed))
+        except TimeoutError:
+            raise StoreUnavailable("it can not be written in time") from None
 
     def _mark(self, connection: Connection, delivery: int, failed: Failed) -> bool:
-        """Whether there is no more to be done."""
         where = failed.conversation
         statement = (
             select(deliveries.c.state, deliveries.c.message_ids)
@@ -138,7 +157,10 @@ class Errands:
         if row.state in outbox.OPEN:
             return False
         if row.state == "sent" and failed.msgid in row.message_ids:
-            why = _WHY.get(failed.fail_type, "WeCom does not say why")
-            error = f"WeCom took it, and it did not arrive: {why} (fail_type {failed.fail_type})"
+            error = f"WeCom took it, and it did not arrive: {_why(failed)} (fail_type {failed.fail_type})"
             outbox.give_up(connection, delivery, "failed", error, self._clock.now())
         return True
+
+
+def _why(failed: Failed) -> str:
+    return _WHY.get(failed.fail_type, "WeCom does not say why")

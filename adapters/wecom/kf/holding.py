@@ -45,7 +45,7 @@ class Holding:
         try:
             answer = await self._client.post("kf/service_state/get", _session(conversation))
         except Refused as refused:
-            if _passes(refused):
+            if is_passing(refused):
                 raise
             # About this customer WeCom will not say: then it is told by whether it takes what we send.
             log.warning("wecom.session_unknown", channel=SECTION, reason=str(refused))
@@ -65,7 +65,7 @@ class Holding:
                 return await self._pass_on(conversation, _QUEUED)
             return await self._to_colleague(conversation)
         except Refused as refused:
-            if _passes(refused):
+            if is_passing(refused):
                 raise
             holder = await self.ask(conversation)
             if holder == "bot":
@@ -97,7 +97,7 @@ def _state(answer: Mapping[str, Any]) -> int:
     return state if isinstance(state, int) else 0
 
 
-def _passes(refused: WeComError) -> bool:
+def is_passing(refused: WeComError) -> bool:
     """Whether the same may be allowed later, without anybody changing what it is about."""
     if isinstance(refused, Refused) and (refused.errcode in _PASSING or not refused.errcode):
         return True

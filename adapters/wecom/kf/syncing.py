@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 from adapters.wecom.client import Client
 from adapters.wecom.failures import TOO_OFTEN
+from adapters.wecom.kf.errands import Errands
+from adapters.wecom.kf.holding import is_passing
 from adapters.wecom.kf.parsing import PLATFORM, PageUnreadable, Read, Reading, Said, read_page
 from adapters.wecom.kf.settings import SECTION
-from adapters.wecom.kf.sorting import Sorted, Sorter
+from adapters.wecom.kf.sorting import Sorter
 from adapters.wecom.kf.timing import Timing
 from adapters.wecom.timing import Backoff
 from adapters.wecom.wire import Refused, WeComError
@@ -31,6 +32,8 @@ PAGE = 500
 _STUCK_PAGES = 10
 """Pages in a row that bring neither items nor another cursor, though WeCom says that there is more."""
 _BAD_TOKEN = 95007
+_BAD_CURSOR = frozenset({40035, 40058})
+"""A parameter that WeCom does not take; of ours only the cursor is not always the same."""
 _FIRST = "first "
 """Before a stored cursor: the first reading of this account, ever, had not come to its end."""
 
@@ -66,17 +69,16 @@ class Puller:
         client: Client,
         sorter: Sorter,
         unhurried: Unhurried,
-        on_sorted: Callable[[Sorted], None],
+        errands: Errands,
         clock: Clock,
         sleep: Sleep,
         timing: Timing,
     ) -> None:
-        """:param on_sorted: is told of every page once it is stored."""
         self._reading = reading
         self._client = client
         self._sorter = sorter
         self._unhurried = unhurried
-        self._on_sorted = on_sorted
+        self._errands = errands
         self._clock = clock
         self._sleep = sleep
         self._timing = timing
@@ -86,6 +88,7 @@ class Puller:
         self._called.set()  # what was missed while we were away
         self._token = ""
         self._token_until = 0.0
+        self._said = ""
 
     def call(self, token: str) -> None:
         """WeCom says that there is something, and gives a token to read it with."""
@@ -99,22 +102,36 @@ class Puller:
             self._called.clear()  # before reading: a call that comes meanwhile is about something newer
             try:
                 await self._read_all(intake)
-                self._backoff.reset()
-                continue
-            except Refused as refused:
-                log.warning("wecom.not_read", channel=SECTION, reason=str(refused))
-                pause = self._timing.frequency_pause if refused.errcode == TOO_OFTEN else self._backoff.pause()
-            except (WeComError, PageUnreadable) as error:
-                log.warning("wecom.not_read", channel=SECTION, reason=str(error))
-                pause = self._backoff.pause()
-            except (StoreUnavailable, TimeoutError):
-                log.warning("wecom.store_unavailable", channel=SECTION)
-                pause = self._backoff.pause()
+            except (WeComError, PageUnreadable, StoreUnavailable, TimeoutError) as error:
+                await self._come_back_after(self._pause(error))
             except Exception as error:  # a defect must not make us deaf: the same page comes again
                 log.exception("wecom.reading_failed", channel=SECTION, error=type(error).__name__)
-                pause = self._backoff.pause()
+                await self._come_back_after(self._backoff.pause())
+            else:
+                self._backoff.reset()
+                self._said = ""
+
+    async def _come_back_after(self, pause: float | None) -> None:
+        if pause is not None:
             self._called.set()
             await self._sleep(pause)
+
+    def _pause(self, error: Exception) -> float | None:
+        """Seconds until the next try; None where it has to wait for a call, or for the next look."""
+        store = isinstance(error, StoreUnavailable | TimeoutError)
+        self._say("wecom.store_unavailable" if store else "wecom.not_read", str(error))
+        if isinstance(error, Refused):
+            if error.errcode == TOO_OFTEN:
+                return self._timing.frequency_pause
+            if not is_passing(error):
+                return None  # an account that was deleted, or that is no longer ours
+        return self._backoff.pause()
+
+    def _say(self, event: str, reason: str) -> None:
+        """One line a kind of trouble: an outage lasts long."""
+        if reason != self._said:
+            log.warning(event, channel=SECTION, reason=reason)
+        self._said = reason
 
     async def _wait_for_call(self) -> None:
         try:
@@ -130,7 +147,14 @@ class Puller:
         first = stored is None or stored.startswith(_FIRST)
         cursor, stuck = (stored or "").removeprefix(_FIRST), 0
         while True:
-            page = read_page(await self._page(cursor), self._reading)
+            try:
+                page = read_page(await self._page(cursor), self._reading)
+            except Refused as refused:
+                if not cursor or refused.errcode not in _BAD_CURSOR:
+                    raise
+                log.error("wecom.cursor_lost", channel=SECTION, reason=str(refused))
+                cursor, first = "", True
+                continue
             if page.has_more and not page.happenings and page.cursor == cursor:
                 stuck += 1
                 if stuck > _STUCK_PAGES:
@@ -163,10 +187,11 @@ class Puller:
 
     async def _store(self, page: Read, intake: Intake, *, first: bool) -> None:
         sorted_page = await self._sorter.sort(page)
+        await self._errands.report(sorted_page.failures)
         cursor = _FIRST + page.cursor if first else page.cursor
         async with asyncio.timeout(self._timing.store_limit):
             await intake.accept(sorted_page.messages, cursor=(PLATFORM, self._stored_as, cursor))
-        self._on_sorted(sorted_page)
+        self._errands.welcome(sorted_page.welcomes)
 
     def _young(self, page: Read) -> Read:
         """A page of an account that was never read: without what was said long before we came."""

@@ -6,22 +6,26 @@ counts by itself and says no in the end; we count so as not to spend on one repl
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from sqlalchemy import Connection, Row, select, tuple_, update
 
 from adapters.wecom.kf.naming import name_of
 from adapters.wecom.kf.parsing import Holder
+from bot.errors import StoreUnavailable
 from bot.history.codec import conversation_to_columns
 from bot.history.inbound import upsert
 from bot.history.tables import reply_windows as table
 from bot.messages import ConversationRef
 from bot.ports import Clock, Transactions
+
+T = TypeVar("T")
 
 LIMIT = 5
 LIFE = timedelta(hours=48)
@@ -74,9 +78,11 @@ class Shut:
 class Windows:
     """The rows. Every method raises StoreUnavailable where nothing was read or kept."""
 
-    def __init__(self, database: Transactions, clock: Clock) -> None:
+    def __init__(self, database: Transactions, clock: Clock, *, limit: float) -> None:
+        """:param limit: seconds for one of them; what was begun then may still become true, which changes nothing."""
         self._database = database
         self._clock = clock
+        self._limit = limit
 
     async def find(self, conversations: Collection[ConversationRef]) -> dict[ConversationRef, Window]:
         """What is known of these customers; nothing of strangers."""
@@ -89,7 +95,11 @@ class Windows:
         def work(connection: Connection) -> dict[ConversationRef, Window]:
             return {_conversation(row): _window(row) for row in connection.execute(statement)}
 
-        return await self._database.read(work)
+        try:
+            async with asyncio.timeout(self._limit):
+                return await self._database.read(work)
+        except TimeoutError:
+            raise StoreUnavailable("it can not be read in time") from None
 
     async def note(self, notes: Sequence[Note]) -> frozenset[ConversationRef]:
         """Keeps what a page has told. Returns those who are to be welcomed: each code is handed out once."""
@@ -100,7 +110,7 @@ class Windows:
         def work(connection: Connection) -> frozenset[ConversationRef]:
             return frozenset(note.conversation for note in notes if _keep(connection, note, now))
 
-        return await self._database.write(work)
+        return await self._write(work)
 
     async def take(self, conversation: ConversationRef, *, delivery_id: int, number: int, text: str) -> Taken | Shut:
         """A place for one message among the five, and its name; the same place and name at every attempt."""
@@ -121,7 +131,7 @@ class Windows:
             _change(connection, conversation, now, sent=[*window.sent, name])
             return Taken(name=name, again=False)
 
-        return await self._database.write(work)
+        return await self._write(work)
 
     async def give_back(self, conversation: ConversationRef, name: str) -> None:
         """The message surely did not leave."""
@@ -131,7 +141,7 @@ class Windows:
             window = _window(_row(connection, conversation, now))
             _change(connection, conversation, now, sent=[sent for sent in window.sent if sent != name])
 
-        await self._database.write(work)
+        await self._write(work)
 
     async def fill(self, conversation: ConversationRef, name: str) -> None:
         """WeCom says that there were five already, the message of this name not among them."""
@@ -141,7 +151,7 @@ class Windows:
             sent = [one for one in _window(_row(connection, conversation, now)).sent if one != name]
             _change(connection, conversation, now, sent=sent + [_SPENT] * (LIMIT - len(sent)))
 
-        await self._database.write(work)
+        await self._write(work)
 
     async def hold(self, conversation: ConversationRef, holder: Holder) -> None:
         """Now somebody else has the customer."""
@@ -152,7 +162,14 @@ class Windows:
             _row(connection, conversation, now)
             _change(connection, conversation, now, held_by=holder, held_at=held_at)
 
-        await self._database.write(work)
+        await self._write(work)
+
+    async def _write(self, work: Callable[[Connection], T]) -> T:
+        try:
+            async with asyncio.timeout(self._limit):
+                return await self._database.write(work)
+        except TimeoutError:
+            raise StoreUnavailable("it can not be written in time") from None
 
 
 def _keep(connection: Connection, note: Note, now: datetime) -> bool:

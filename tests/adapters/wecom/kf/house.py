@@ -35,6 +35,7 @@ from bot.messages import (
 )
 from bot.ports import SnapshotSink, Surroundings
 from bot.telemetry import Metrics
+from tests.adapters.wecom.kf.words import long_answer
 from tests.core.house import House, open_house
 from tests.fakes.dialogue import ScriptedDialogue, ticket_for
 from tests.fakes.nothing import NoTickets
@@ -100,7 +101,8 @@ class NothingSaid:
 
 
 class Dialogue(ScriptedDialogue):
-    """Knows two words more: "person" hands over, and "long 600" answers with so many characters of three bytes each."""
+    """Knows more words: "person" hands over, "long 600" answers with so many characters of three bytes each, and
+    "table" with 5,000 that have one."""
 
     async def respond(self, turn: Turn, show: SnapshotSink) -> TurnResult:
         words = turn.text
@@ -110,16 +112,19 @@ class Dialogue(ScriptedDialogue):
             return TurnResult(
                 reply=reply, state=DialogueState(language="zh"), effects=(OpenTicket(ticket=ticket),), engine="script"
             )
-        if "long" in words:
+        if "long" in words or "table" in words:
             self.seen.append(turn)
-            count = int(words.split("long ")[1].split()[0])
-            said = "".join(f"第{number}句话很长。" for number in range(count))[:count]
+            said = long_answer() if "table" in words else _sentences(int(words.split("long ")[1].split()[0]))
             return TurnResult(
                 reply=Reply(outcome=Outcome.ANSWERED, text=said, language="zh", actions=(ReplyAction.FEEDBACK,)),
                 state=DialogueState(language="zh"),
                 engine="script",
             )
         return await super().respond(turn, show)
+
+
+def _sentences(characters: int) -> str:
+    return "".join(f"第{number}句话很长。" for number in range(characters))[:characters]
 
 
 @dataclass(slots=True)

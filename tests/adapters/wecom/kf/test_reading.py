@@ -7,6 +7,8 @@ import itertools
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from tests.adapters.wecom.kf.house import QUICK, open_rig
 from tests.core.house import copy_database
 from tests.fakes.wecom_api import KF, FakeWeCom, Fault
@@ -170,4 +172,56 @@ async def test_answers_that_are_none_are_asked_for_again_and_move_no_cursor(fake
     fake.customers.says("wmA", "T1", quiet=True)
     async with open_rig(fake, path) as rig:
         await rig.until(lambda: fake.texts("kf", "wmA") == ["T1 完"])
+    assert fake.violations == []
+
+
+async def test_two_processes_on_one_database_answer_once(fake: FakeWeCom, path: Path) -> None:
+    # As two replicas: each has its own channel, and a call reaches either. Only the first has lanes that know of it.
+    async with open_rig(fake, path) as one:
+        first = fake.kf.url
+        async with open_rig(fake, path) as other:
+            for number in range(6):
+                fake.kf.url = (first, str(other.server.make_url("/wecom/kf/callback")))[number % 2]
+                fake.customers.says(f"wm{number}", f"T{number}")
+            await one.until(lambda: len(fake.texts("kf")) == 6)
+            await asyncio.sleep(0.3)
+            assert (await one.rows("SELECT count(*) AS n FROM inbound"))[0].n == 6
+    assert sorted(fake.texts("kf")) == [f"T{number} 完" for number in range(6)]
+    assert fake.violations == []
+
+
+async def test_a_cursor_that_wecom_has_forgotten_is_done_without(
+    fake: FakeWeCom, path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with open_rig(fake, path) as rig:
+        fake.customers.says("wmA", "T1")
+        await rig.until(lambda: fake.texts("kf", "wmA"))
+        await asyncio.sleep(0.1)
+        await rig.house.database.write(
+            lambda connection: connection.exec_driver_sql("UPDATE cursors SET value = 'forgotten'")
+        )
+        fake.customers.says("wmA", "T2")
+        await rig.until(lambda: fake.texts("kf", "wmA") == ["T1 完", "T2 完"])
+        assert len(rig.dialogue.seen) == 2
+    assert "wecom.cursor_lost" in capsys.readouterr().out
+
+
+async def test_an_account_that_was_deleted_is_not_asked_for_again_and_again(fake: FakeWeCom, path: Path) -> None:
+    async with open_rig(fake, path) as rig:
+        await rig.until(lambda: fake.calls("kf/sync_msg", applied=True))
+        told = fake.customers.tells("wkGONE")
+        await rig.until(lambda: told.fate == "acknowledged")
+        await asyncio.sleep(0.5)
+        gone = [call for call in fake.calls("kf/sync_msg") if call.params["open_kfid"] == "wkGONE"]
+        assert [call.errcode for call in gone] == [95000]
+        fake.customers.says("wmA", "T1")
+        await rig.until(lambda: fake.texts("kf", "wmA") == ["T1 完"])
+
+
+async def test_a_campaign_of_strangers_is_read_in_little_time(fake: FakeWeCom, path: Path) -> None:
+    for number in range(300):
+        fake.customers.says(f"wm{number:03}", f"T{number}", quiet=True)
+    async with open_rig(fake, path) as rig:
+        await rig.until(lambda: len(fake.texts("kf")) == 300, 30.0)
+    assert fake.server.most_at_once <= 16
     assert fake.violations == []

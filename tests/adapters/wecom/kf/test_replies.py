@@ -10,13 +10,8 @@ from adapters.wecom.kf import phrases
 from adapters.wecom.kf.replies import MENU_LIMIT, MOST_MESSAGES, MOST_OF_AN_AGENT, Words, render, welcome
 from bot.messages import Author, ConversationRef, Outcome, ReplyAction, Source, Ticket, TicketState
 from tests.adapters.wecom.kf.house import a_reply
+from tests.adapters.wecom.kf.words import RULES, TABLE, long_answer
 
-RULES = "签收之日起七天之内，只要包装完整、配件齐全，都可以申请无理由退货；退款会在三个工作日之内原路退回。"
-TABLE = """| 地区 | 运费 | 到货 | 备注 |
-|---|---:|:---:|---|
-| 北京 | 0 元 | 1 天 | 当天 11 点前下单 |
-| 新疆 | 18 元 | 5–7 天 | **偏远**地区[另计](https://shop.example.com/far?a=1) |
-"""
 AT = datetime(2026, 11, 22, 12, tzinfo=UTC)
 TICKET = Ticket(
     number="TICKET-7K2M9Q4D",
@@ -35,12 +30,6 @@ def texts(words: str, **about: object) -> list[str]:
     assert all(len(part.text.encode()) <= 2048 for part in parts)
     assert [part.text for part in parts] == [part.payload.text for part in parts if isinstance(part.payload, Words)]
     return [part.text for part in parts]
-
-
-def long_answer(characters: int = 5000) -> str:
-    start = f"# 退换货说明\n\n{RULES}\n\n## 运费\n\n{TABLE}\n## 细则\n\n"
-    lines = [f"{number}. 第{number}条：{RULES}" for number in range(1, 200)]
-    return (start + "\n".join(lines))[:characters]
 
 
 def test_markup_becomes_words_that_read_well() -> None:

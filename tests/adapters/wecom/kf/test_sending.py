@@ -24,6 +24,17 @@ async def test_a_long_answer_is_three_messages_and_leaves_two(fake: FakeWeCom, p
     assert fake.violations == []
 
 
+async def test_five_thousand_characters_with_a_table_arrive_within_every_limit(fake: FakeWeCom, path: Path) -> None:
+    async with open_rig(fake, path) as rig:
+        fake.customers.says("wmA", "table")
+        await rig.until(lambda: len(fake.texts("kf", "wmA")) == 3)
+        await asyncio.sleep(0.2)
+    first, _, last = fake.texts("kf", "wmA")
+    assert "地区：新疆\n运费：18 元\n到货：5–7 天" in first
+    assert last.endswith("需要人工，请发「转人工」。）")
+    assert fake.violations == []
+
+
 async def test_what_the_bot_has_to_say_beyond_five_waits_for_the_customer(fake: FakeWeCom, path: Path) -> None:
     async with open_rig(fake, path) as rig:
         # Two questions before the first answer: WeCom counts both answers after the second question.
