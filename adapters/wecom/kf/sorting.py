@@ -40,7 +40,7 @@ class _Customer:
     known: bool
     """The holder is what WeCom has said, and nothing has happened since that it would not have told of."""
     held_at: datetime | None = None
-    heard_at: datetime | None = None
+    heard: tuple[datetime, str] | None = None
     changed: tuple[Holder, datetime] | None = None
     welcome: Entered | None = None
     name: str = ""
@@ -146,7 +146,7 @@ class Sorter:
     async def _hear(self, message: IncomingMessage, at: datetime, sorting: _Sorting) -> None:
         customer = sorting.customers[message.conversation]
         if message.kind is not MessageKind.EDIT:
-            customer.heard_at = max(at, customer.heard_at or at)
+            customer.heard = (at, message.message_id)
         if customer.name:
             message = replace(message, sender=replace(message.sender, name=customer.name))
         if message.kind in _REACTIONS or await self._is_ours(message.conversation, customer, at, sorting):
@@ -185,6 +185,6 @@ def _customer(window: Window | None) -> _Customer:
 
 def _note(conversation: ConversationRef, customer: _Customer) -> Note | None:
     code = customer.welcome.code if customer.welcome is not None else ""
-    if customer.heard_at is None and customer.changed is None and not code:
+    if customer.heard is None and customer.changed is None and not code:
         return None
-    return Note(conversation=conversation, heard_at=customer.heard_at, held=customer.changed, welcome=code)
+    return Note(conversation=conversation, heard=customer.heard, held=customer.changed, welcome=code)

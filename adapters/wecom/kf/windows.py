@@ -52,7 +52,8 @@ class Note:
     """What a page has told of a customer. What is older than what is known changes nothing."""
 
     conversation: ConversationRef
-    heard_at: datetime | None = None
+    heard: tuple[datetime, str] | None = None
+    """When they last wrote, and the name of what they wrote."""
     held: tuple[Holder, datetime] | None = None
     welcome: str = ""
     """The code that a welcome could be sent with."""
@@ -176,8 +177,9 @@ def _keep(connection: Connection, note: Note, now: datetime) -> bool:
     """Whether this is the first that is known of its welcome."""
     row = _row(connection, note.conversation, now)
     changes: dict[str, Any] = {}
-    if note.heard_at is not None and (row.heard_at is None or note.heard_at > row.heard_at):
-        changes |= {"heard_at": note.heard_at, "sent": []}
+    # WeCom's times are whole seconds, and a page may come twice.
+    if note.heard is not None and note.heard[1] != row.heard_id and note.heard[0] >= (row.heard_at or note.heard[0]):
+        changes |= {"heard_at": note.heard[0], "heard_id": note.heard[1], "sent": []}
     if note.held is not None and (row.held_at is None or note.held[1] >= row.held_at):
         changes |= {"held_by": note.held[0], "held_at": note.held[1]}
     # The code gives whoever has it the right to speak to the customer: it is not kept itself.
@@ -196,6 +198,7 @@ def _row(connection: Connection, conversation: ConversationRef, now: datetime) -
         **conversation_to_columns(conversation),
         "person": f"{conversation.platform}:{conversation.thread}",
         "salt": secrets.token_hex(8),
+        "heard_id": "",
         "sent": [],
         "held_by": "bot",
         "welcome": "",

@@ -11,6 +11,7 @@ import pytest
 
 from tests.adapters.wecom.kf.house import QUICK, open_rig
 from tests.core.house import copy_database
+from tests.fakes.intake import MemoryIntake
 from tests.fakes.wecom_api import KF, FakeWeCom, Fault
 
 
@@ -225,3 +226,29 @@ async def test_a_campaign_of_strangers_is_read_in_little_time(fake: FakeWeCom, p
         await rig.until(lambda: len(fake.texts("kf")) == 300, 30.0)
     assert fake.server.most_at_once <= 16
     assert fake.violations == []
+
+
+async def test_a_channel_that_is_started_again_has_one_reader_an_account(fake: FakeWeCom, path: Path) -> None:
+    async with open_rig(fake, path) as rig:
+        await rig.until(lambda: fake.calls("kf/sync_msg", applied=True))
+    # As `bot.app` does after a defect: the same channel runs again.
+    again = MemoryIntake()
+    for _ in range(2):
+        running = asyncio.create_task(rig.channel.run(again))
+        await asyncio.sleep(0.2)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+    calls = len(fake.calls("kf/sync_msg"))
+    running = asyncio.create_task(rig.channel.run(again))
+    try:
+        await asyncio.sleep(0.1)
+        fake.customers.says("wmA", "T1", quiet=True)
+        rig.channel._accounts.call(fake.open_kfid, "")
+        await asyncio.sleep(0.3)
+    finally:
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        await rig.channel.close()
+    assert len(fake.calls("kf/sync_msg")) <= calls + 2

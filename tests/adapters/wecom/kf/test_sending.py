@@ -60,7 +60,16 @@ async def test_what_the_bot_has_to_say_beyond_five_waits_for_the_customer(fake: 
         rig.house.outbox._not_before.clear()
         await rig.until(lambda: "T7 完" in fake.texts("kf", "wmA"), 20.0)
         assert len(fake.texts("kf", "wmA")) == 8
-        assert (await rig.delivery(number)).state == "sent"
+        assert (await rig.delivery(number)).state == "sent"  # it stood before the answer
+    assert fake.violations == []
+
+
+async def test_quick_questions_are_all_answered(fake: FakeWeCom, path: Path) -> None:
+    async with open_rig(fake, path) as rig:
+        # Within a second or two, and WeCom's times are whole seconds.
+        for number in range(8):
+            fake.customers.says("wmA", f"T{number}")
+            await rig.until(lambda number=number: f"T{number} 完" in fake.texts("kf", "wmA"))
     assert fake.violations == []
 
 
