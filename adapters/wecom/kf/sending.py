@@ -48,10 +48,13 @@ class Sender:
         """As `bot.ports.Channel.send`. The name of the message is made of the delivery's, so repeating is harmless."""
         try:
             taken = await self._place(conversation, words, delivery_id, reply)
+            hands_over = words.last and _asks_for_a_person(reply)
+            if hands_over and taken.held:
+                return taken.name  # an earlier attempt came to its end, and only we did not
             if taken.name not in self._arrived:
                 await self._say(conversation, words, taken, reply)
                 self._remember(taken.name)
-            if words.last and _asks_for_a_person(reply):
+            if hands_over:
                 await self._hand_over(conversation)
         except WeComError as error:
             raise as_send_error(error, self._timing) from None

@@ -66,6 +66,8 @@ class Taken:
     name: str
     again: bool
     """It has been tried before, and nobody knows how that ended."""
+    held: bool = False
+    """Since then somebody else has the customer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,11 +122,12 @@ class Windows:
         def work(connection: Connection) -> Taken | Shut:
             row = _row(connection, conversation, now)
             window = _window(row)
-            if window.holder != "bot":
-                return Shut(why="held", window=window)
+            held = window.holder != "bot"
             name = name_of(salt=row.salt, delivery_id=delivery_id, number=number, text=text)
             if name in window.sent:
-                return Taken(name=name, again=True)
+                return Taken(name=name, again=True, held=held)
+            if held:
+                return Shut(why="held", window=window)
             if window.heard_at is not None and now - window.heard_at > LIFE:
                 return Shut(why="late", window=window)
             if len(window.sent) >= LIMIT:

@@ -6,10 +6,15 @@ import asyncio
 import itertools
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from tests.adapters.wecom.kf.house import QUICK, open_rig
+from adapters.wecom.client import make_client
+from adapters.wecom.kf.accounts import Accounts
+from adapters.wecom.kf.syncing import Puller
+from bot.ports import Intake
+from tests.adapters.wecom.kf.house import QUICK, ShiftedClock, open_rig
 from tests.core.house import copy_database
 from tests.fakes.intake import MemoryIntake
 from tests.fakes.wecom_api import KF, FakeWeCom, Fault
@@ -228,27 +233,49 @@ async def test_a_campaign_of_strangers_is_read_in_little_time(fake: FakeWeCom, p
     assert fake.violations == []
 
 
-async def test_a_channel_that_is_started_again_has_one_reader_an_account(fake: FakeWeCom, path: Path) -> None:
-    async with open_rig(fake, path) as rig:
-        await rig.until(lambda: fake.calls("kf/sync_msg", applied=True))
-    # As `bot.app` does after a defect: the same channel runs again.
-    again = MemoryIntake()
-    for _ in range(2):
-        running = asyncio.create_task(rig.channel.run(again))
-        await asyncio.sleep(0.2)
-        running.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await running
-    calls = len(fake.calls("kf/sync_msg"))
-    running = asyncio.create_task(rig.channel.run(again))
-    try:
+class CountingPuller:
+    """Reads nothing, and knows how many run it."""
+
+    def __init__(self) -> None:
+        self.running = 0
+        self.started = 0
+
+    def call(self, token: str) -> None: ...
+
+    async def run(self, intake: Intake) -> None:
+        self.running += 1
+        self.started += 1
+        assert self.running == 1
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.running -= 1
+
+
+async def test_a_channel_that_is_started_again_has_one_reader_an_account(fake: FakeWeCom) -> None:
+    clock, puller = ShiftedClock(), CountingPuller()
+    client, _ = make_client(
+        url=fake.api_url,
+        corp_id=fake.corp_id,
+        secret=fake.kf_secret,
+        section="wecom_kf",
+        clock=clock,
+        timing=QUICK,
+    )
+    accounts = Accounts(
+        client=client,
+        make_puller=lambda _: cast("Puller", puller),
+        clock=clock,
+        sleep=asyncio.sleep,
+        timing=QUICK,
+    )
+    accounts.call(fake.open_kfid, "a token")  # before it runs, and again by the list
+    for _ in range(3):
+        running = asyncio.create_task(accounts.run(MemoryIntake()))
         await asyncio.sleep(0.1)
-        fake.customers.says("wmA", "T1", quiet=True)
-        rig.channel._accounts.call(fake.open_kfid, "")
-        await asyncio.sleep(0.3)
-    finally:
+        assert puller.running == 1
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
-        await rig.channel.close()
-    assert len(fake.calls("kf/sync_msg")) <= calls + 2
+    await client.close()
+    assert puller.started == 3

@@ -193,6 +193,25 @@ async def test_the_words_are_said_once_however_often_the_hand_over_fails(fake: F
     assert fake.violations == []
 
 
+async def test_a_hand_over_whose_end_was_not_written_down_is_not_done_again(fake: FakeWeCom, path: Path) -> None:
+    async with open_rig(fake, path) as rig:
+        fake.customers.says("wmA", "person please")
+        await rig.until(lambda: fake.sessions.session(KF, "wmA").state == QUEUED)
+        await asyncio.sleep(0.2)
+    # Killed before the reply was marked as sent.
+    async with open_rig(fake, path) as rig:
+        await rig.house.database.write(
+            lambda connection: connection.exec_driver_sql("UPDATE deliveries SET state = 'sending', parts_sent = 0")
+        )
+    async with open_rig(fake, path) as rig:
+        async with asyncio.timeout(5):
+            while (await rig.delivery(1)).state != "sent":
+                await asyncio.sleep(0.02)
+    assert len(fake.texts("kf", "wmA")) == 1
+    assert len(fake.calls("kf/service_state/trans")) == 1
+    assert fake.violations == []
+
+
 async def test_a_hand_over_that_wecom_refuses_leaves_the_ticket_and_is_logged(
     fake: FakeWeCom, path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
