@@ -43,7 +43,7 @@ def render(reply: Reply) -> tuple[Part, ...]:
 
 def words_only(text: str) -> Forms:
     """Words that nothing hangs on, as one message: the beginning of them, should they be too many."""
-    content = dialects.shortened(dialects.defused(text), dialects.TEXT_LIMIT) or "…"
+    content = dialects.shortened(dialects.defused(text), dialects.TEXT_LIMIT).strip() or "…"
     return Forms(kind="text", content=content, plain=content)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from adapters.wecom import cards, failures
 from adapters.wecom.app.parsing import user_id
 from adapters.wecom.app.replies import Forms, words_only
+from adapters.wecom.app.settings import SECTION
 from adapters.wecom.app.twins import INTERVAL, Twins
 from adapters.wecom.client import Client
 from adapters.wecom.pacing import Pacer
@@ -45,9 +46,9 @@ class Sender:
         user = user_id(conversation.channel)
         if not user:
             raise DestinationGone("this names no single user of WeCom's")
-        checked = await self._twins.may_check(conversation, forms, delivery_id=delivery_id, reply=reply)
         try:
             for form in _ladder(forms):
+                checked = await self._twins.may_check(conversation, form, delivery_id=delivery_id, reply=reply)
                 try:
                     return await self._sent(user, self._body(form, delivery_id, reply), checked=checked)
                 except Refused as refused:
@@ -81,7 +82,7 @@ class Sender:
     def _as_send_error(self, error: WeComError) -> SendError:
         if isinstance(error, Refused) and error.errcode == failures.TOO_OFTEN:
             self._pacer.park_all(self._timing.frequency_pause)
-        return failures.as_send_error(error, self._timing)
+        return failures.as_send_error(error, self._timing, section=SECTION)
 
 
 def _ladder(forms: Forms) -> Iterator[Forms]:

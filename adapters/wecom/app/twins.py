@@ -45,15 +45,14 @@ class Twins:
             return False  # two parts of one reply
         try:
             async with asyncio.timeout(_PATIENCE):
-                others = await self._others(conversation, delivery_id)
+                return not await self._is_said_by_others(conversation, forms, delivery_id)
         except (StoreUnavailable, TimeoutError):
             return False
-        return not any(_count(other, forms) for other in others)
 
-    async def _others(self, conversation: ConversationRef, delivery_id: int) -> list[Reply]:
+    async def _is_said_by_others(self, conversation: ConversationRef, forms: Forms, delivery_id: int) -> bool:
         since = self._clock.now() - timedelta(seconds=INTERVAL + _MARGIN)
 
-        def read(connection: Connection) -> list[Reply]:
+        def read(connection: Connection) -> bool:
             where = [conversations.c[name] == value for name, value in conversation_to_columns(conversation).items()]
             rows = connection.execute(
                 select(deliveries.c.reply)
@@ -62,7 +61,8 @@ class Twins:
                 .order_by(deliveries.c.id.desc())
                 .limit(_LOOKED_AT)
             )
-            return [reply for (data,) in rows if (reply := _reply(data)) is not None]
+            # Here and not on the event loop: rendering takes a while.
+            return any(_count(reply, forms) for (data,) in rows if (reply := _reply(data)) is not None)
 
         return await self._database.read(read)
 

@@ -93,4 +93,4 @@ class WebhookChannel:
     def _as_send_error(self, error: WeComError) -> SendError:
         if isinstance(error, Refused) and error.errcode == failures.TOO_OFTEN:
             self._pacer.park_all(self._timing.frequency_pause)
-        return failures.as_send_error(error, self._timing)
+        return failures.as_send_error(error, self._timing, section=SECTION)
