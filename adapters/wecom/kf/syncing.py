@@ -88,11 +88,14 @@ class Puller:
         self._called.set()  # what was missed while we were away
         self._token = ""
         self._token_until = 0.0
+        self._token_came = asyncio.Event()
         self._said = ""
 
     def call(self, token: str) -> None:
         """WeCom says that there is something, and gives a token to read it with."""
         self._token, self._token_until = token, self._clock.monotonic() + self._timing.token_life
+        if token:
+            self._token_came.set()
         self._called.set()
 
     async def run(self, intake: Intake) -> None:
@@ -170,20 +173,32 @@ class Puller:
         body: dict[str, Any] = {"open_kfid": self._reading.open_kfid, "limit": PAGE}
         if cursor:
             body["cursor"] = cursor
-        if token := self._live_token():
-            try:
-                return await self._client.post(METHOD, {**body, "token": token})
-            except Refused as refused:
-                if refused.errcode != _BAD_TOKEN:
-                    raise
-                # It waited too long for us. Without one it works as well, only not often.
-                if token == self._token:
-                    self._token = ""
-        await self._unhurried.wait()
-        return await self._client.post(METHOD, body)
+        while True:
+            if token := self._live_token():
+                try:
+                    return await self._client.post(METHOD, {**body, "token": token})
+                except Refused as refused:
+                    if refused.errcode != _BAD_TOKEN:
+                        raise
+                    # It waited too long for us. Without one it works as well, only not often.
+                    if token == self._token:
+                        self._token = ""
+            elif await self._may_look():
+                return await self._client.post(METHOD, body)
 
     def _live_token(self) -> str:
         return self._token if self._clock.monotonic() < self._token_until else ""
+
+    async def _may_look(self) -> bool:
+        """Waits until a look may be made that nobody called for. False: a call has come instead, with its token."""
+        self._token_came.clear()
+        waits = [asyncio.create_task(self._unhurried.wait()), asyncio.create_task(self._token_came.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            return waits[0].done()
+        finally:
+            for wait in waits:
+                wait.cancel()
 
     async def _store(self, page: Read, intake: Intake, *, first: bool) -> None:
         sorted_page = await self._sorter.sort(page)

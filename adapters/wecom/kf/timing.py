@@ -11,6 +11,9 @@ from adapters.wecom import timing
 class Timing(timing.Timing):
     """Waits and limits, in seconds."""
 
+    upkeep: float = 12.0
+    """Between two looks at the list of accounts: what tells whether WeCom can be reached, for its calls tell nothing
+    while there are none."""
     look: float = 300.0
     """An account that nobody called for is looked into this often: WeCom calls three times and then no more."""
     looks: int = 4

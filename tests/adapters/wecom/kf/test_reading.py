@@ -143,6 +143,17 @@ async def test_what_nobody_called_for_is_found_by_looking_within_the_rate(path: 
         assert [call.errcode for call in fake.calls("kf/sync_msg")] == [0] * 4
 
 
+async def test_who_waits_for_a_look_is_woken_by_a_call(path: Path) -> None:
+    async with FakeWeCom(rate_limits=True) as fake:
+        fake.sessions.accounts.update({f"wk{number}": f"第{number}店" for number in range(9)})
+        async with open_rig(fake, path, timing=replace(QUICK, looks=2)) as rig:
+            await rig.until(lambda: len(fake.calls("kf/sync_msg", applied=True)) == 2)
+            await asyncio.sleep(0.1)
+            fake.customers.says("wmA", "T1", kf="wk8")
+            await rig.until(lambda: fake.texts("kf", "wmA") == ["T1 完"])
+        assert fake.violations == []
+
+
 async def test_an_account_that_is_new_in_the_list_is_read_without_a_call(fake: FakeWeCom, path: Path) -> None:
     async with open_rig(fake, path) as rig:
         await rig.until(lambda: fake.calls("kf/sync_msg", applied=True))
