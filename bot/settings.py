@@ -50,8 +50,6 @@ PREFIX = "KEFU_"
 DEFAULT_FILE = Path("kefu.toml")
 _VARIABLES = ("KEFU_CONFIG", "KEFU_FAILPOINT")
 """Variables of ours that are no setting."""
-_LATER = frozenset({"wecom_bot", "wecom_app", "wecom_kf", "wecom_webhook"})
-"""Sections whose channels have a name already, but no adapter in this version."""
 
 
 class ChannelSettings(Protocol):
@@ -244,8 +242,6 @@ def _known_section(section: str, table: object, known: Mapping[str, type[BaseMod
 
 
 def _unknown_section(section: str, known: Mapping[str, type[BaseModel]]) -> str:
-    if section in _LATER:
-        return f"the channel {section} is not in this version of kefu"
     return f"there is no section {section}{_did_you_mean(section, known)}"
 
 
@@ -379,7 +375,6 @@ def _check_notify(sections: Mapping[str, BaseModel], known: Mapping[str, type[Ba
                 "so operators are told on another channel"
             )
         if platform in SECTIONS or platform not in known:
-            unknown = "is not in this version of kefu" if platform in _LATER else "does not exist"
             raise SettingsError(
-                f"{written.where('tickets', 'notify')}: tickets.notify: the channel {platform} {unknown}"
+                f"{written.where('tickets', 'notify')}: tickets.notify: the channel {platform} does not exist"
             )

@@ -22,7 +22,7 @@ _LIMIT = 4
 """Seconds for one call; the doctor waits ten for all of them."""
 
 
-async def check(settings: ChannelSettings) -> str:
+async def check(settings: ChannelSettings, *, public_url: str = "") -> str:
     """Who we are there, e.g. "kefu in Acme, socket".
 
     :raises CredentialsRefused: Slack does not know a token, or a secret.

@@ -11,7 +11,7 @@ from adapters.telegram.wire import NoAnswer, NotReached, Refused
 from bot.errors import CredentialsRefused, KefuError
 
 
-async def check(settings: ChannelSettings) -> str:
+async def check(settings: ChannelSettings, *, public_url: str = "") -> str:
     """Who we are there, e.g. "@my_shop_bot, polling".
 
     :raises CredentialsRefused: Telegram does not know the token.

@@ -181,7 +181,7 @@ def _functions(settings: Settings) -> str:
 
 
 def _channel_checks(settings: Settings) -> dict[str, Check]:
-    """Each channel that is on, with the `check(settings)` of `checking.py` beside its settings, if there is one."""
+    """Each channel that is on, with the `check` of `checking.py` beside its settings, if there is one."""
     from bot.settings import channel_module
 
     checks: dict[str, Check] = {}
@@ -192,7 +192,9 @@ def _channel_checks(settings: Settings) -> dict[str, Check]:
         if importlib.util.find_spec(module) is None:
             checks[name] = _on
         else:
-            checks[name] = functools.partial(importlib.import_module(module).check, channel)
+            checks[name] = functools.partial(
+                importlib.import_module(module).check, channel, public_url=settings.http.public_url
+            )
     return checks
 
 

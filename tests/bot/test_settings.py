@@ -153,7 +153,6 @@ MISTAKES = {
         ":2: there is no setting web.top_k; did you mean knowledge.top_k?",
     ),
     "outside": ("port = 3\n", ":1: the key port stands outside every section; it belongs in [http]"),
-    "later channel": ("[wecom_bot]\nbot_id='x'\n", ":1: the channel wecom_bot is not in this version of kefu"),
     "text for number": ('[http]\nport = "8080"\n', ":2: http.port must be a whole number"),
     "truth for number": ("[http]\nport = true\n", ":2: http.port must be a whole number"),
     "number for truth": ("[privacy]\nredact = 1\n", ":2: privacy.redact must be true or false"),
@@ -181,10 +180,6 @@ MISTAKES = {
     "no module": (
         "[functions]\nmodules = ['acme/orders.py']\n",
         ':2: functions.modules must be a list of Python modules such as "acme_functions.orders"',
-    ),
-    "later address": (
-        "[tickets]\nnotify = ['wecom_bot:C1']\n",
-        ":2: tickets.notify: the channel wecom_bot is not in this version of kefu",
     ),
     "a channel of several workspaces": (
         "[tickets]\nnotify = ['slack:C1']\n[slack]\nclient_id = '1.2'\nclient_secret = 'a-client-secret-of-nobody'\n"
@@ -217,11 +212,6 @@ ENVIRONMENT_MISTAKES = {
         "KEFU_HTTP_PORT: there is no such setting; did you mean KEFU_HTTP__PORT?",
     ),
     "unknown": ("KEFU_XYZZY", "1", "KEFU_XYZZY: there is no such setting; settings are KEFU_<SECTION>__<KEY>"),
-    "later channel": (
-        "KEFU_WECOM_BOT__BOT_ID",
-        "x",
-        "KEFU_WECOM_BOT__BOT_ID: the channel wecom_bot is not in this version of kefu",
-    ),
     "type": ("KEFU_HTTP__PORT", "many", "KEFU_HTTP__PORT: http.port must be a whole number, not 'many'"),
     "empty": ("KEFU_HTTP__PORT", "", "KEFU_HTTP__PORT: http.port must be a whole number, not ''"),
     "truth": ("KEFU_WEB__ENABLED", "perhaps", "KEFU_WEB__ENABLED: web.enabled must be true or false, not 'perhaps'"),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from adapters.wecom.client import make_client
+from adapters.wecom.crypto import Cipher
 from adapters.wecom.failures import is_about_settings, operator_line
 from adapters.wecom.kf.accounts import METHOD, PAGE
-from adapters.wecom.kf.settings import SECTION, ChannelSettings
+from adapters.wecom.kf.settings import CALLBACK_PATH, SECTION, ChannelSettings
 from adapters.wecom.kf.timing import Timing
+from adapters.wecom.reachability import callback_finding
 from adapters.wecom.wire import WeComError
 from bot.clock import SystemClock
 from bot.errors import CredentialsRefused, KefuError
@@ -14,9 +16,11 @@ from bot.errors import CredentialsRefused, KefuError
 _NAMED = 3
 
 
-async def check(settings: ChannelSettings) -> str:
-    """Whom we speak for, e.g. "ww1234567890abcdef: 在线客服, 售后; hands over to pool".
+async def check(settings: ChannelSettings, *, public_url: str = "") -> str:
+    """Whom we speak for, e.g. "ww1234567890abcdef: 在线客服, 售后; hands over to pool", and what is known of the
+    callback.
 
+    :param public_url: `http.public_url`; without it the callback is not tried.
     :raises CredentialsRefused: the operator has to change something; the text says what.
     :raises KefuError: WeCom can not be asked now, or no account is ours.
     """
@@ -41,7 +45,14 @@ async def check(settings: ChannelSettings) -> str:
             "the app may speak for no 客服账号: choose it under 微信客服 → 可调用接口的应用, and give it accounts"
         )
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"{settings.corp_id}: {', '.join(names[:_NAMED])}{more}; hands over to {settings.hand_over_to}"
+    finding = await callback_finding(
+        public_url,
+        CALLBACK_PATH,
+        section=SECTION,
+        token=settings.token.get_secret_value(),
+        cipher=Cipher(settings.aes_key.get_secret_value(), settings.corp_id),
+    )
+    return f"{settings.corp_id}: {', '.join(names[:_NAMED])}{more}; hands over to {settings.hand_over_to}; {finding}"
 
 
 def _names(listed: object) -> list[str]:

@@ -4,45 +4,16 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Self
-from urllib.parse import urlsplit
 
 import pydantic
 
-from adapters.wecom.crypto import is_aes_key
+from adapters.wecom.values import API_URL, NOTHING, AesKey, ApiUrl, CallbackToken, CorpId, Secret, ask_whole
 
 SECTION = "wecom_kf"
 CALLBACK_PATH = "/wecom/kf/callback"
 POOL, DESK = "pool", "desk"
 
-_CORP_ID = re.compile(r"[A-Za-z0-9_-]{6,64}", re.ASCII)
-_TOKEN = re.compile(r"[A-Za-z0-9]{1,32}", re.ASCII)
 _SERVICER = re.compile(r"[A-Za-z0-9_.@-]{1,64}", re.ASCII)
-_NEEDED = ("corp_id", "secret", "token", "aes_key")
-
-
-def _corp_id(value: str) -> str:
-    if value and not _CORP_ID.fullmatch(value):
-        raise ValueError("is no corp id: the page 我的企业 shows it, in the form ww1234567890abcdef")
-    return value
-
-
-def _token(value: pydantic.SecretStr) -> pydantic.SecretStr:
-    if value.get_secret_value() and not _TOKEN.fullmatch(value.get_secret_value()):
-        raise ValueError("must be 1 to 32 letters and digits (WeCom's rule for a callback's Token)")
-    return value
-
-
-def _aes_key(value: pydantic.SecretStr) -> pydantic.SecretStr:
-    if value.get_secret_value() and not is_aes_key(value.get_secret_value()):
-        raise ValueError("must be the EncodingAESKey of the callback: 43 letters and digits")
-    return value
-
-
-def _api_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError("must be the address of WeCom's API, such as https://qyapi.weixin.qq.com")
-    return value.rstrip("/")
 
 
 def _hand_over_to(value: str) -> str:
@@ -57,15 +28,15 @@ class ChannelSettings(pydantic.BaseModel):
     # The input of a refused value may be a secret.
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    corp_id: Annotated[str, pydantic.AfterValidator(_corp_id)] = ""
+    corp_id: CorpId = ""
     """The company's id (企业ID)."""
-    secret: pydantic.SecretStr = pydantic.SecretStr("")
+    secret: Secret = NOTHING
     """Of the self-built app that is listed under 微信客服 → 可调用接口的应用. The channel is on when it is set."""
-    token: Annotated[pydantic.SecretStr, pydantic.AfterValidator(_token)] = pydantic.SecretStr("")
+    token: CallbackToken = NOTHING
     """Of the callback: calls are signed with it."""
-    aes_key: Annotated[pydantic.SecretStr, pydantic.AfterValidator(_aes_key)] = pydantic.SecretStr("")
+    aes_key: AesKey = NOTHING
     """Of the callback (EncodingAESKey): calls are encrypted with it."""
-    api_url: Annotated[str, pydantic.AfterValidator(_api_url)] = "https://qyapi.weixin.qq.com"
+    api_url: ApiUrl = API_URL
     """Another address for a proxy of one's own."""
     hand_over_to: Annotated[str, pydantic.AfterValidator(_hand_over_to)] = POOL
     """Who gets a customer who asks for a person: "pool" (待接入池, for any colleague there), a colleague's user id, or
@@ -79,14 +50,5 @@ class ChannelSettings(pydantic.BaseModel):
 
     @pydantic.model_validator(mode="after")
     def _whole(self) -> Self:
-        given = {
-            "corp_id": bool(self.corp_id),
-            "secret": self.on,
-            "token": bool(self.token.get_secret_value()),
-            "aes_key": bool(self.aes_key.get_secret_value()),
-        }
-        asked = [name for name in _NEEDED if given[name]]
-        missing = [name for name in _NEEDED if not given[name]]
-        if asked and missing:
-            raise ValueError(f"{SECTION}.{missing[0]} is missing, but {SECTION}.{asked[0]} is set")
+        ask_whole(SECTION, {name: getattr(self, name) for name in ("corp_id", "secret", "token", "aes_key")})
         return self

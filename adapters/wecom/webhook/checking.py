@@ -15,7 +15,7 @@ _NO_SUCH_KIND = "kefu_doctor"
 _ABOUT_THE_MESSAGE = range(40004, 45010)
 
 
-async def check(settings: ChannelSettings) -> str:
+async def check(settings: ChannelSettings, *, public_url: str = "") -> str:
     """Who it is.
 
     A message of a kind that does not exist is refused as a message only where the robot is there.

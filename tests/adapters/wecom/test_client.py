@@ -258,7 +258,7 @@ async def test_nobody_there_is_not_reached(make: Make) -> None:
 
 
 async def test_a_call_that_waits_too_long_for_its_place_was_not_made(wecom: FakeWeCom, make: Make) -> None:
-    client, _ = make(Timing(call=0.4, answer=5.0))
+    client, _ = make(Timing(call=1.5, answer=5.0))
     wecom.faults.add(Fault(kind="hang", method="message/send"))
     failures = await asyncio.gather(*(failure(client.post("message/send", TEXT)) for _ in range(20)))
     kinds = [type(failed) for failed in failures]

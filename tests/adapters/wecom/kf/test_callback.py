@@ -123,7 +123,10 @@ async def test_a_revoked_token_is_replaced_once(fake: FakeWeCom, path: Path) -> 
 async def test_the_doctor_names_the_accounts(fake: FakeWeCom) -> None:
     fake.sessions.accounts.update({f"wk{number}": f"第{number}店" for number in range(4)})
     said = await check(settings_for(fake))
-    assert said == f"{fake.corp_id}: 在线客服, 第0店, 第1店 and 2 more; hands over to pool"
+    assert said == (
+        f"{fake.corp_id}: 在线客服, 第0店, 第1店 and 2 more; hands over to pool; "
+        "its callback was not tried: http.public_url is not set"
+    )
 
 
 @pytest.mark.parametrize(
