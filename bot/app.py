@@ -82,7 +82,10 @@ class App:
         self._database = database
         self.store = Store(database, clock)
         self.desk = Desk(database, prefix=settings.tickets.prefix, clock=clock, wake_outbox=self._wake_outbox)
-        self.channels = self._build(channels)
+        self.surroundings = self._surroundings()
+        self.channels: Mapping[tuple[str, str], Channel] = {
+            (channel.platform, channel.account): channel for channel in channels(self.surroundings)
+        }
         phrases = Phrases(refusal=settings.dialogue.refusal)
         says = dialogue_settings(settings)
         redactor = Redactor(enabled=settings.privacy.redact)
@@ -144,21 +147,24 @@ class App:
             clock=clock,
         )
 
-    def _build(self, channels: ChannelsOf) -> Mapping[tuple[str, str], Channel]:
-        surroundings = Surroundings(
+    def _surroundings(self) -> Surroundings:
+        return Surroundings(
             clock=self._clock,
             metrics=self._metrics,
             records=self.store,
             tickets=self.desk,
             database=self._database,
+            came_back=self._came_back,
             public_url=self._settings.http.public_url,
             max_message_chars=self._settings.limits.max_message_chars,
             max_body_bytes=self._settings.limits.max_body_bytes,
         )
-        return {(channel.platform, channel.account): channel for channel in channels(surroundings)}
 
     def _wake_outbox(self) -> None:
         self._outbox.wake()
+
+    async def _came_back(self, conversation: ConversationRef, delivery: int, message_id: str, reason: str) -> bool:
+        return await self._outbox.came_back(conversation, delivery, message_id, reason)
 
     async def serve(
         self,

@@ -308,6 +308,12 @@ class Records(Protocol):
         """Whether we take part in this thread: something was said to us in it, or it hangs under an answer of ours."""
 
 
+CameBack: TypeAlias = Callable[[ConversationRef, int, str, str], Awaitable[bool]]
+"""Takes a conversation, a delivery of it, one of the ids that `Channel.send` gave for it, and why the platform says now
+that it did not arrive: operators are told. False: the delivery is still under way, and it has to be said again later.
+Raises StoreUnavailable where nothing was kept."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
     """What `adapters.<platform>.build.build(settings, surroundings)` is given besides its own settings."""
@@ -317,6 +323,7 @@ class Surroundings:
     records: Records
     tickets: Tickets
     database: Transactions
+    came_back: CameBack
     public_url: str
     """Where the product's HTTP server is reached from outside; "" when nobody said."""
     max_message_chars: int

@@ -37,6 +37,15 @@ class StuckDelivery:
     created_at: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """A delivery and what became of it."""
+
+    delivery: Delivery
+    state: str
+    message_ids: tuple[str, ...]
+
+
 def _with_address() -> Select[Any]:
     address = (conversations.c.platform, conversations.c.account, conversations.c.channel, conversations.c.thread)
     return select(deliveries, *address).join(conversations, conversations.c.id == deliveries.c.conversation_id)
@@ -55,8 +64,10 @@ def first_open(connection: Connection, conversation: int) -> Delivery | None:
         .limit(1)
     )
     row = connection.execute(statement).first()
-    if row is None:
-        return None
+    return None if row is None else _delivery(row)
+
+
+def _delivery(row: Row[Any]) -> Delivery:
     return Delivery(
         id=row.id,
         conversation_id=row.conversation_id,
@@ -117,6 +128,14 @@ def give_up(connection: Connection, delivery_id: int, state: str, error: str, no
     if number:
         event = {"ticket": number, "kind": "delivery", "author": "", "text": f"{state}: {error}", "at": now}
         connection.execute(ticket_events.insert(), event)
+
+
+def find(connection: Connection, conversation: ConversationRef, delivery_id: int) -> Known | None:
+    """A delivery of this conversation, whatever became of it."""
+    row = connection.execute(_with_address().where(deliveries.c.id == delivery_id)).first()
+    if row is None or _ref(row) != conversation:
+        return None
+    return Known(delivery=_delivery(row), state=row.state, message_ids=tuple(row.message_ids or ()))
 
 
 def close_conversation(connection: Connection, conversation: int) -> None:

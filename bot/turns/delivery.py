@@ -94,6 +94,16 @@ class Outbox:
         """There are new deliveries."""
         self._woken.set()
 
+    async def came_back(self, conversation: ConversationRef, delivery_id: int, message_id: str, reason: str) -> bool:
+        """See `bot.ports.CameBack`."""
+        known = await self._database.read(lambda connection: outbox.find(connection, conversation, delivery_id))
+        if known is not None and known.state in outbox.OPEN:
+            return False
+        # Else it was erased, is of an earlier database, or has been said before.
+        if known is not None and known.state == "sent" and message_id in known.message_ids:
+            await self._give_up(known.delivery, "failed", reason)
+        return True
+
     async def settle(self, seconds: float) -> None:
         """Waits, that long at most, for the sends that are under way: an interrupted one may have to be repeated."""
         try:

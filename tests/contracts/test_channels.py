@@ -38,7 +38,7 @@ from bot.messages import (
 from bot.ports import Channel, Surroundings
 from bot.settings import all_sections, load_settings
 from bot.telemetry import Metrics
-from tests.fakes.nothing import NoDatabase, NoTickets
+from tests.fakes.nothing import NoDatabase, NoTickets, nothing_comes_back
 
 _FOLDERS = {
     name: model.__module__.rpartition(".")[0]
@@ -122,6 +122,7 @@ async def channel(platform: str, settings: Any) -> AsyncIterator[Channel]:
         records=NothingSaid(),
         tickets=NoTickets(),
         database=NoDatabase(),
+        came_back=nothing_comes_back,
         public_url="",
         max_message_chars=4000,
         max_body_bytes=100_000,

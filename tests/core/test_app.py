@@ -102,6 +102,27 @@ async def test_a_question_a_follow_up_a_refusal_and_a_ticket_that_operators_hear
         assert all(part.up for part in await app.health())
 
 
+async def test_operators_hear_of_a_reply_that_comes_back(tmp_path: Path) -> None:
+    """Some platforms take a message, and say later that nobody got it."""
+    channel = MemoryChannel()
+    async with running(tmp_path, channel) as app:
+        await ask(app, channel, "密码忘了怎么办", 1)
+        [answer] = channel.messages[LIN]
+        came_back = app.surroundings.came_back
+        elsewhere = replace(LIN, channel="wu")
+        assert await came_back(elsewhere, answer.delivery, answer.id, "blocked"), "not hers"
+        assert await came_back(LIN, answer.delivery, "another", "blocked"), "not of this message"
+        assert not channel.texts(OPERATORS)
+        for _ in range(2):
+            assert await came_back(LIN, answer.delivery, answer.id, "the customer refuses messages")
+        await until(lambda: channel.texts(OPERATORS))
+        await asyncio.sleep(0.1)
+        [notice] = channel.texts(OPERATORS)
+        assert "the customer refuses messages" in notice and str(answer.delivery) in notice
+        [stuck] = await app.store.stuck_deliveries()
+        assert stuck.id == answer.delivery and stuck.state == "failed"
+
+
 async def test_what_was_said_survives_a_restart(tmp_path: Path) -> None:
     channel = MemoryChannel()
     async with running(tmp_path, channel) as app:

@@ -8,9 +8,14 @@ from typing import TypeVar
 from sqlalchemy import Connection
 
 from bot.errors import StoreUnavailable
-from bot.messages import Ticket
+from bot.messages import ConversationRef, Ticket
 
 T = TypeVar("T")
+
+
+async def nothing_comes_back(conversation: ConversationRef, delivery: int, message_id: str, reason: str) -> bool:
+    """As `bot.ports.CameBack`, where every message arrives."""
+    raise AssertionError("a message has come back")
 
 
 class NoTickets:

@@ -25,7 +25,7 @@ from bot.telemetry import Metrics
 from bot.turns.limits import QueueLimits
 from tests.core.house import NO_LIMITS, House, new_database, open_house
 from tests.fakes.dialogue import ScriptedDialogue
-from tests.fakes.nothing import NoDatabase, NoTickets
+from tests.fakes.nothing import NoDatabase, NoTickets, nothing_comes_back
 from tests.fakes.telegram_api import FakeTelegram
 from tests.faults import oracle
 
@@ -86,6 +86,7 @@ class Rig:
         records = _Records()
         around = Surroundings(
             clock=self.clock, metrics=Metrics(), records=records, tickets=NoTickets(), database=NoDatabase(),
+            came_back=nothing_comes_back,
             public_url="", max_message_chars=4000, max_body_bytes=2**20,
         )  # fmt: skip
         telegram = build_telegram(self._telegram_settings(), around, timing=QUICK)

@@ -26,6 +26,7 @@ from bot.ports import Channel, SnapshotSink, Surroundings
 from bot.telemetry import Metrics
 from tests.core.house import House, new_database, open_house
 from tests.fakes.dialogue import END, ScriptedDialogue, final_tokens, tokens
+from tests.fakes.nothing import nothing_comes_back
 from tests.fakes.slack_api import FakeSlack, Seen
 from tests.faults import oracle
 
@@ -132,6 +133,7 @@ class SlackRig:
         core = Core()
         around = Surroundings(
             clock=SystemClock(), metrics=Metrics(), records=core, tickets=core, database=core,
+            came_back=nothing_comes_back,
             public_url="https://help.example", max_message_chars=4000, max_body_bytes=2**20,
         )  # fmt: skip
         self.channel = build_slack(self._settings(), around, timing=self.timing)

@@ -46,8 +46,7 @@ def build(
     holding = Holding(client, hand_over_to=settings.hand_over_to)
     errands = Errands(
         client=client,
-        database=surroundings.database,
-        metrics=surroundings.metrics,
+        came_back=surroundings.came_back,
         clock=clock,
         sleep=sleep,
         timing=timing,

@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
-from sqlalchemy import Connection, select
-
 from adapters.wecom.client import Client
 from adapters.wecom.kf.naming import delivery_of
 from adapters.wecom.kf.parsing import Entered, Failed
@@ -18,10 +16,8 @@ from adapters.wecom.kf.settings import SECTION
 from adapters.wecom.kf.timing import Timing
 from adapters.wecom.wire import WeComError
 from bot.errors import StoreUnavailable
-from bot.history import outbox
-from bot.history.tables import conversations, deliveries
-from bot.ports import Clock, Sleep, Transactions
-from bot.telemetry import Metrics, get_logger
+from bot.ports import CameBack, Clock, Sleep
+from bot.telemetry import get_logger
 
 _WAITING = 1000
 _TRIES = 20
@@ -49,15 +45,13 @@ class Errands:
         self,
         *,
         client: Client,
-        database: Transactions,
-        metrics: Metrics,
+        came_back: CameBack,
         clock: Clock,
         sleep: Sleep,
         timing: Timing,
     ) -> None:
         self._client = client
-        self._database = database
-        self._metrics = metrics
+        self._came_back = came_back
         self._clock = clock
         self._sleep = sleep
         self._timing = timing
@@ -99,18 +93,11 @@ class Errands:
     # -- Failures --
 
     async def report(self, failures: Sequence[Failed]) -> None:
-        """Marks replies as failed, where operators look for such. To be called before their page is stored.
+        """Tells of replies that did not arrive. To be called before their page is stored.
 
-        :raises StoreUnavailable: nothing was marked.
+        :raises StoreUnavailable: nothing was kept.
         """
         for failed in failures:
-            log.error(
-                "a message did not reach a customer",
-                channel=SECTION,
-                reason=_why(failed),
-                delivery=delivery_of(failed.msgid),
-            )
-            self._metrics.deliveries.labels(SECTION, "failed").inc()
             if not await self._reported(failed):
                 self._put(failed)
 
@@ -129,38 +116,13 @@ class Errands:
 
     async def _reported(self, failed: Failed) -> bool:
         """Whether there is no more to be done."""
-        delivery = delivery_of(failed.msgid)
+        delivery, why = delivery_of(failed.msgid), _WHY.get(failed.fail_type, "WeCom does not say why")
         if delivery is None:
+            log.error("wecom.message_not_delivered", channel=SECTION, reason=why)  # a welcome
             return True
+        reason = f"WeCom took it, and it did not arrive: {why} (fail_type {failed.fail_type})"
         try:
             async with asyncio.timeout(self._timing.store_limit):
-                return await self._database.write(lambda connection: self._mark(connection, delivery, failed))
+                return await self._came_back(failed.conversation, delivery, failed.msgid, reason)
         except TimeoutError:
             raise StoreUnavailable("it can not be written in time") from None
-
-    def _mark(self, connection: Connection, delivery: int, failed: Failed) -> bool:
-        where = failed.conversation
-        statement = (
-            select(deliveries.c.state, deliveries.c.message_ids)
-            .join(conversations, conversations.c.id == deliveries.c.conversation_id)
-            .where(
-                deliveries.c.id == delivery,
-                conversations.c.platform == where.platform,
-                conversations.c.account == where.account,
-                conversations.c.channel == where.channel,
-                conversations.c.thread == where.thread,
-            )
-        )
-        row = connection.execute(statement).first()
-        if row is None:
-            return True  # erased, or of an earlier database
-        if row.state in outbox.OPEN:
-            return False
-        if row.state == "sent" and failed.msgid in row.message_ids:
-            error = f"WeCom took it, and it did not arrive: {_why(failed)} (fail_type {failed.fail_type})"
-            outbox.give_up(connection, delivery, "failed", error, self._clock.now())
-        return True
-
-
-def _why(failed: Failed) -> str:
-    return _WHY.get(failed.fail_type, "WeCom does not say why")

@@ -13,7 +13,7 @@ from bot.messages import ConversationRef, HistoryEntry, Reply
 from bot.ports import Surroundings
 from bot.telemetry import Metrics
 from tests.fakes.clocks import HandClock
-from tests.fakes.nothing import NoDatabase, NoTickets
+from tests.fakes.nothing import NoDatabase, NoTickets, nothing_comes_back
 
 BOT_ID = 700000001
 BOT_NAME = "kefu_test_bot"
@@ -47,6 +47,7 @@ def surroundings(clock: SystemClock | HandClock | None = None, *, max_body_bytes
         records=NoRecords(),
         tickets=NoTickets(),
         database=NoDatabase(),
+        came_back=nothing_comes_back,
         public_url="",
         max_message_chars=4000,
         max_body_bytes=max_body_bytes,

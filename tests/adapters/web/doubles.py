@@ -36,7 +36,7 @@ from bot.messages import (
     TicketState,
 )
 from bot.ports import Surroundings
-from tests.fakes.nothing import NoDatabase, NoTickets
+from tests.fakes.nothing import NoDatabase, NoTickets, nothing_comes_back
 
 SESSION = "a-session-of-one-visitor"
 OTHER_SESSION = "a-session-of-somebody-else"
@@ -266,6 +266,7 @@ async def running_site(
         records=core,
         tickets=NoTickets(),
         database=NoDatabase(),
+        came_back=nothing_comes_back,
         public_url="",
         max_message_chars=max_message_chars,
         max_body_bytes=1 << 20,

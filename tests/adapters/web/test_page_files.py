@@ -14,7 +14,7 @@ from adapters.web.pages import load_files
 from adapters.web.settings import SECTION, ChannelSettings
 from bot.ports import Surroundings
 from tests.adapters.web.doubles import SESSION, CoreDouble, FixedClock, Scene, Site, answer, running_site
-from tests.fakes.nothing import NoDatabase, NoTickets
+from tests.fakes.nothing import NoDatabase, NoTickets, nothing_comes_back
 
 SHOP = "https://shop.example.com"
 
@@ -178,6 +178,7 @@ def test_it_is_built_from_settings_and_surroundings() -> None:
         records=CoreDouble(),
         tickets=NoTickets(),
         database=NoDatabase(),
+        came_back=nothing_comes_back,
         public_url="",
         max_message_chars=4000,
         max_body_bytes=1 << 20,

@@ -14,7 +14,7 @@ from bot.messages import IncomingMessage, Receipt
 from bot.ports import Intake, Surroundings, Transactions
 from bot.telemetry import Metrics
 from tests.adapters.telegram.doubles import NoRecords, SystemClock
-from tests.fakes.nothing import NoTickets
+from tests.fakes.nothing import NoTickets, nothing_comes_back
 
 T = TypeVar("T")
 
@@ -61,6 +61,7 @@ def surroundings(database: Transactions, *, max_body_bytes: int = 100_000) -> Su
         records=NoRecords(),
         tickets=NoTickets(),
         database=database,
+        came_back=nothing_comes_back,
         public_url="",
         max_message_chars=4000,
         max_body_bytes=max_body_bytes,

@@ -33,12 +33,13 @@ from bot.messages import (
     Turn,
     TurnResult,
 )
-from bot.ports import SnapshotSink, Surroundings
+from bot.ports import CameBack, SnapshotSink, Surroundings
 from bot.telemetry import Metrics
+from bot.turns.delivery import Outbox
 from tests.adapters.wecom.kf.words import long_answer
 from tests.core.house import House, open_house
 from tests.fakes.dialogue import ScriptedDialogue, ticket_for
-from tests.fakes.nothing import NoTickets
+from tests.fakes.nothing import NoTickets, nothing_comes_back
 from tests.fakes.wecom_api import CORP_ID, KF, FakeWeCom
 
 QUICK = Timing(
@@ -76,12 +77,17 @@ class Lent:
 
     def __init__(self) -> None:
         self.database: Database | None = None
+        self.outbox: Outbox | None = None
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         return await self._open().write(work)
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         return await self._open().read(work)
+
+    async def came_back(self, conversation: ConversationRef, delivery: int, message_id: str, reason: str) -> bool:
+        assert self.outbox is not None
+        return await self.outbox.came_back(conversation, delivery, message_id, reason)
 
     def _open(self) -> Database:
         if self.database is None:
@@ -164,13 +170,20 @@ class Rig:
         return (await self.rows("SELECT * FROM deliveries WHERE id = :number", number=number))[0]
 
 
-def surroundings(database: Any, clock: ShiftedClock | None = None, *, max_body_bytes: int = 100_000) -> Surroundings:
+def surroundings(
+    database: Any,
+    clock: ShiftedClock | None = None,
+    *,
+    came_back: CameBack = nothing_comes_back,
+    max_body_bytes: int = 100_000,
+) -> Surroundings:
     return Surroundings(
         clock=clock or ShiftedClock(),
         metrics=Metrics(),
         records=NothingSaid(),
         tickets=NoTickets(),
         database=database,
+        came_back=came_back,
         public_url="",
         max_message_chars=4000,
         max_body_bytes=max_body_bytes,
@@ -203,12 +216,12 @@ async def open_rig(
 ) -> AsyncIterator[Rig]:
     """Runs the bot on this database until the context is left."""
     lent, clock, dialogue = Lent(), clock or ShiftedClock(), dialogue or Dialogue()
-    around = surroundings(lent, clock)
+    around = surroundings(lent, clock, came_back=lent.came_back)
     channel = await asyncio.to_thread(build, settings_for(fake, **settings), around, timing=timing)
     application = web.Application()
     try:
         async with open_house(path, [channel], dialogue, clock=clock, drain_seconds=drain_seconds) as house:
-            lent.database = house.database
+            lent.database, lent.outbox = house.database, house.outbox
             application.add_routes(list(channel.routes(house.inbox)))
             async with TestServer(application) as server:
                 fake.kf.url = str(server.make_url(CALLBACK_PATH))
