@@ -1,0 +1,1 @@
+"""The parts of the fake WeCom; `tests.fakes.wecom_api` puts them together."""
