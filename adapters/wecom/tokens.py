@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import Any
 
-from adapters.wecom.failures import is_busy
+from adapters.wecom.failures import TOO_OFTEN, is_busy
 from adapters.wecom.timing import Timing
 from adapters.wecom.wire import NotReached, Refused, Transport, WeComError
 from bot.ports import Clock
@@ -13,8 +14,8 @@ from bot.telemetry import get_logger
 
 METHOD = "cgi-bin/gettoken"
 _LIFE = 7200.0
-_REST = 2.0
-"""Seconds between two fetches, whatever WeCom says of the tokens it hands out."""
+_MOST_FETCHES, _IN_SECONDS = 10, 60.0
+"""Should WeCom hand out tokens that it then refuses, every call would fetch another: no more often than this."""
 _LONGEST_TOKEN = 512
 
 log = get_logger(__name__)
@@ -38,6 +39,7 @@ class AccessToken:
         self._not_before = 0.0
         self._failure: WeComError | None = None
         self._attempts = 0
+        self._fetches: deque[float] = deque(maxlen=_MOST_FETCHES)
 
     def __repr__(self) -> str:
         return f"AccessToken(known={bool(self._token)})"
@@ -57,7 +59,7 @@ class AccessToken:
             if seen != self._attempts and self._failure is not None:
                 raise self._failure.with_traceback(None)  # it was asked while we waited
             if self._clock.monotonic() < self._not_before:
-                return self._usable_or(self._failure or Refused(METHOD, 42001))
+                return self._usable_or(self._failure or Refused(METHOD, TOO_OFTEN))
             try:
                 await self._fetch()
             except WeComError as error:
@@ -107,7 +109,9 @@ class AccessToken:
         self._ends_at = now + life
         # Of a short life the second half, or it would be fetched again for every call.
         self._refresh_at = now + max(life - self._timing.token_early, life / 2)
-        self._not_before = now + min(_REST, life / 2)
+        self._fetches.append(now)
+        if len(self._fetches) == _MOST_FETCHES:
+            self._not_before = self._fetches[0] + _IN_SECONDS
         if self._failure is not None:
             log.info("wecom.token_accepted", after=str(self._failure))
         self._failure = None

@@ -162,7 +162,8 @@ def _failure(path: str, status: int, answer: Mapping[str, Any] | None) -> WeComE
 
 
 def _our_address(errcode: int, answer: Mapping[str, Any] | None) -> str:
-    """The address that an operator has to add to 企业可信IP: "…not allow to access from your ip, … from ip: 1.2.3.4"."""
+    """The address that an operator has to add to 企业可信IP. WeCom says "not allow to access from your ip, …, from ip:
+    1.2.3.4", and more that is nobody's business."""
     if errcode != UNTRUSTED_ADDRESS or answer is None:
         return ""
     found = _FROM_IP.search(str(answer.get("errmsg", ""))[:1000])
