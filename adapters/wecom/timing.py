@@ -21,8 +21,8 @@ class Timing:
     longest_pause: float = 15.0
     token_early: float = 300.0
     """A token is replaced so long before WeCom ends it."""
-    refused_pause: float = 61.0
-    """Between two attempts with a secret that is refused: asking more often than once a minute gets us blocked."""
+    refused_pause: float = 31.0
+    """Between two attempts at what only an operator can mend: not two calls a minute, or WeCom blocks us."""
     frequency_pause: float = 65.0
     """After "too often" (45009): WeCom counts by the minute."""
 
