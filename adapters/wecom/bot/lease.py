@@ -54,9 +54,7 @@ class Lease:
     async def look(self) -> bool:
         """Counts on, takes over, or sees that somebody else holds it. While the database can not be asked, what was so
         stays so: nobody else can take it over either, and if somebody could, WeCom would tell us."""
-        takes_over = self._seen is not None and (
-            self._clock.monotonic() - self._seen_at >= self._timing.lease_life
-        )
+        takes_over = self._seen is not None and (self._clock.monotonic() - self._seen_at >= self._timing.lease_life)
         seen, now = self._seen, self._clock.now()
         try:
             found = await self._database.write(

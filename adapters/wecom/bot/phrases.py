@@ -34,7 +34,8 @@ GONE: Final[Mapping[Language, str]] = {
     "en": "The answer to this message has ended.",
 }
 WELCOME: Final[Mapping[Language, str]] = {
-    "zh": "您好！我是智能客服，可以用中文或英文直接提问。\n想找同事帮忙，发“转人工”；想登记问题，发“/ticket 问题描述”。",
+    "zh": "您好！我是智能客服，可以用中文或英文直接提问。\n"
+    "想找同事帮忙，发“转人工”；想登记问题，发“/ticket 问题描述”。",
     "en": "Hello! I am the service bot: just ask, in Chinese or English.\n"
     "To reach a colleague, write “agent”; to register a problem, “/ticket what it is about”.",
 }

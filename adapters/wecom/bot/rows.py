@@ -150,30 +150,36 @@ class Rows:
 
     # -- Codes: one answer each that comes too late --
 
-    async def claim_code(self, conversation: ConversationRef, use: str, *, seconds: float) -> str:
-        """A code for `use`, the one that was claimed for it before if there is one; "" for none.
+    async def claim_code(self, conversation: ConversationRef, use: str, *, seconds: float) -> tuple[str, bool]:
+        """A code for `use` ("" for none), and whether it was claimed for it before: then it may have been used.
 
-        First those of messages that have their answer, the newest first; those of a whole group's, where the
-        conversation is one with the group.
+        First those of messages that have their answer, the newest first; any of the group's, where the conversation is
+        one with the group.
         """
-        since = self._clock.now() - timedelta(seconds=seconds)
-        good = table.c.code_for.in_(["", use])
-        candidates = (
-            select(table.c.id, table.c.code)
-            .where(*_there(conversation, group=not conversation.thread), table.c.code != "", good)
-            .where(table.c.opened_at > since)
+        candidates = self._codes(conversation, use, seconds)
+
+        def work(connection: Connection) -> tuple[str, bool]:
+            found = connection.execute(candidates).first()
+            if found is None:
+                return "", False
+            connection.execute(update(table).where(table.c.id == found.id), {"code_for": use})
+            return str(found.code), found.code_for == use
+
+        return await self._database.write(work)
+
+    async def has_code(self, conversation: ConversationRef, use: str, *, seconds: float) -> bool:
+        """Whether `claim_code` would find one."""
+        candidates = self._codes(conversation, use, seconds)
+        return await self._database.read(lambda connection: connection.execute(candidates).first() is not None)
+
+    def _codes(self, conversation: ConversationRef, use: str, seconds: float) -> Select[Any]:
+        return (
+            select(table.c.id, table.c.code, table.c.code_for)
+            .where(*_there(conversation, group=not conversation.thread), table.c.code != "")
+            .where(table.c.code_for.in_(["", use]), table.c.opened_at > self._clock.now() - timedelta(seconds=seconds))
             .order_by(table.c.code_for.desc(), case((table.c.state == "open", 1), else_=0), table.c.inbound_id.desc())
             .limit(1)
         )
-
-        def work(connection: Connection) -> str:
-            found = connection.execute(candidates).first()
-            if found is None:
-                return ""
-            connection.execute(update(table).where(table.c.id == found.id), {"code_for": use})
-            return str(found.code)
-
-        return await self._database.write(work)
 
     async def release_code(self, use: str) -> None:
         """It was surely not used after all."""
@@ -190,12 +196,18 @@ class Rows:
     async def tidy(self, *, keep: float, words: float) -> None:
         """Forgets what is old: the rows, and sooner than that the words and codes in them."""
         now = self._clock.now()
-        old = select(table.c.id).where(*self._ours(), table.c.updated_at < now - timedelta(seconds=keep)).limit(_ANSWERS)
-        worded = (*self._ours(), table.c.state != "open", table.c.updated_at < now - timedelta(seconds=words))
+        since, spoken = now - timedelta(seconds=keep), now - timedelta(seconds=words)
+        old = select(table.c.id).where(*self._ours(), table.c.updated_at < since).limit(_ANSWERS)
+        worded = (*self._ours(), table.c.state != "open", table.c.updated_at < spoken)
         silent = update(table).where(*worded, (table.c.text != "") | (table.c.code != ""))
+        # What nobody came for, and nobody will.
+        left = update(table).where(
+            *self._ours(), table.c.state == "open", table.c.ends_at < now - timedelta(seconds=words)
+        )
 
         def work(connection: Connection) -> None:
             connection.execute(delete(table).where(table.c.id.in_(old)))
+            connection.execute(left, {"state": "late", "updated_at": now})
             connection.execute(silent, {"text": "", "code": "", "card": None})
 
         await self._database.write(work)

@@ -1,0 +1,58 @@
+"""What came in, stored: the same for both transports."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from adapters.wecom.bot.parsing import Judged, Parsed, Pressed, Reading, Said, parse
+from adapters.wecom.bot.rows import Rows
+from adapters.wecom.bot.timing import BotTiming
+from bot.errors import StoreUnavailable
+from bot.messages import IncomingMessage, Receipt
+from bot.ports import Clock, Intake
+
+Storable: TypeAlias = Said | Pressed | Judged
+"""What the core has to hear of."""
+
+
+class Receiver:
+    """Reads, and hands in."""
+
+    def __init__(
+        self, *, bot_id: str, name: str, collections: tuple[str, ...], rows: Rows, clock: Clock, timing: BotTiming
+    ) -> None:
+        self._bot_id = bot_id
+        self._name = name
+        self._collections = collections
+        self._rows = rows
+        self._clock = clock
+        self._timing = timing
+
+    def read(self, body: Mapping[str, Any]) -> Parsed:
+        """What it means."""
+        now = self._clock.now()
+        return parse(body, Reading(bot_id=self._bot_id, name=self._name, collections=self._collections, now=now))
+
+    async def store(self, came: Storable, intake: Intake) -> Receipt | None:
+        """None where there is nothing to store: a thumb under an answer of which we know no more.
+
+        :raises StoreUnavailable: it could not be stored.
+        """
+        try:
+            async with asyncio.timeout(self._timing.store_limit):
+                message = came.message if not isinstance(came, Judged) else await self._judgement(came)
+                if message is None:
+                    return None
+                (receipt,) = await intake.accept([message])
+                return receipt
+        except TimeoutError:
+            raise StoreUnavailable("it took too long") from None
+
+    async def _judgement(self, judged: Judged) -> IncomingMessage | None:
+        answer = await self._rows.get(judged.answer)
+        if answer is None or not answer.turn:
+            return None
+        # Whose dialogue it was, and not whose thumb: in a group anybody may judge.
+        return judged.of_turn(answer.turn, answer.conversation)
