@@ -14,11 +14,12 @@ In a test's own loop::
 
 - `people`: says, speaks, shows, mixes, sends, enters, presses, rates, happens, again (a repeated msgid), dismisses.
 - `links`: `live`, `opened`, `subscribed`, `kicked`; `kill()`, `close()`, `silence()`, `steal()` (somebody else
-  subscribes), `refusing` (HTTP 503), `mute`, `idle_seconds`, `say(text)`.
-- `faults.add(Fault(kind="no_ack", cmd="aibot_respond_msg"))`: error, no_ack, slow, twice, garbage, close, silence,
-  kick.
-- `rates.on`, `rates.windows`, `rates.refreshes`; `streams.life`, `streams.apart`, `streams.unfinished()`;
-  `answering.survive`: callbacks may be answered over a newer connection.
+  subscribes; without `ends_kicked` the connection stays open), `lapse()` (the subscription is forgotten, pings are
+  not), `refusing` (HTTP 503), `mute`, `idle_seconds`, `say(text)`.
+- `faults.add(Fault(kind="no_ack", method="aibot_respond_msg", times=1))`: error, no_ack, slow, twice, garbage, close,
+  silence, kick.
+- `rates.on`, `rates.windows`, `rates.refreshes`; `streams.life`, `streams.apart`, `streams.unfinished()`,
+  `streams.end(post)`; `answering.survive`: callbacks may be answered over a newer connection.
 - `clock.advance(360)` lets six minutes pass for streams, windows and rates (not for idle connections).
 - `posts`, `texts`, `answers`, `cards`, `once`, `frames`, `violations`: what is to be seen. `post.shown` has every
   state of a stream with its time.
@@ -33,10 +34,6 @@ a second subscription on a connection, frames that crowd one req_id, silence wit
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import time
-from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -50,7 +47,7 @@ from tests.fakes.aibot.people import DOWN, NAME, TAKEN_BACK, UP, People
 from tests.fakes.aibot.rates import Rates
 from tests.fakes.aibot.state import Asked, Heard, Json, Place, Post, State
 from tests.fakes.aibot.streams import Streams
-from tests.fakes.slackapi.clock import SlackClock
+from tests.fakes.platform import MovableClock, Port
 
 __all__ = [
     "BOT_ID", "DOWN", "NAME", "SECRET", "TAKEN_BACK", "UP", "Asked", "FakeAiBot", "Fault", "Heard", "Json", "Place",
@@ -66,7 +63,7 @@ class FakeAiBot:
 
     def __init__(self, *, bot_id: str = BOT_ID, secret: str = SECRET, port: int = 0) -> None:
         self.bot_id, self.secret = bot_id, secret
-        self.clock = SlackClock()
+        self.clock = MovableClock()
         self.state = State(self.clock, bot_id=bot_id, secret=secret)
         self.rates = Rates(self.clock)
         self.faults = Faults()
@@ -77,8 +74,8 @@ class FakeAiBot:
         self.looking = Looking(self.state)
         self.posts, self.texts, self.answers = self.looking.posts, self.looking.texts, self.looking.answers
         self.cards, self.once, self.frames = self.looking.cards, self.looking.once, self.looking.frames
-        self._port = port
-        self._runner: web.AppRunner | None = None
+        self.until = self.state.until
+        self._port = Port(port)
 
     @property
     def violations(self) -> list[str]:
@@ -88,38 +85,14 @@ class FakeAiBot:
     @property
     def ws_url(self) -> str:
         """For `wecom_bot.ws_url`."""
-        return f"ws://127.0.0.1:{self._port}"
+        return f"ws://127.0.0.1:{self._port.number}"
 
     async def __aenter__(self) -> Self:
-        app = web.Application()
-        app.add_routes([web.get("/", self.links.handle)])
-        # A bot that keeps its connection must not hold us up.
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self._port)
-        await site.start()
-        self._port = self._runner.addresses[0][1]
+        await self._port.open([web.get("/", self.links.handle)])
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.links.kill()
-        if self._runner is not None:
-            await self._runner.cleanup()
-
-    async def until(self, condition: Callable[[], object], timeout: float = 5.0) -> None:
-        """Waits until the condition holds; it is asked again whenever something happened here.
-
-        :raises TimeoutError: it did not in time.
-        """
-        deadline = time.monotonic() + timeout
-        while not condition():
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise TimeoutError("the fake AI-bot server did not see what the test waits for")
-            changed = self.state.changed
-            # Not `asyncio.wait_for`: in 3.11 it swallows a cancellation that arrives together with the event.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(min(left, 0.25)):
-                    await changed.wait()
+        await self._port.close()

@@ -98,6 +98,8 @@ class Answering:
             raise Refused(BAD_REQ_ID, "the callback came on another connection")
         if self._state.clock.now() - asked.at > seconds:
             raise Refused(BAD_REQ_ID, f"more than {seconds:.0f} s after the callback")
+        if not asked.place.member:
+            raise Refused(NOT_IN_CHAT, "the bot was taken out of the group")
         if once and asked.answers:
             raise Refused(BAD_REQ_ID, "it was answered already")
         return asked

@@ -41,29 +41,27 @@ def judged(value: Any) -> Json:
         task_id = words(card.get("task_id"), "task_id", most=TASK_ID_BYTES)
         if not _TASK_ID.fullmatch(task_id):
             raise Refused(BAD_PARAMETER, "task_id has characters that it may not have")
-    _heads(card, kind in _INTERACTIVE)
+    _heads(card)
     _parts(card, str(kind))
     return card
 
 
-def _heads(card: Json, interactive: bool) -> None:
-    title = card.get("main_title", {})
-    if "main_title" in card and not isinstance(title, dict):
-        raise Refused(BAD_PARAMETER, "main_title is no object")
-    if interactive or card["card_type"] == "news_notice":
-        words(title.get("title"), "main_title.title", most=ID_BYTES)
-    elif not (title.get("title") or card.get("sub_title_text")):
+def _heads(card: Json) -> None:
+    title = card.get("main_title", {} if card["card_type"] == "text_notice" else None)
+    if not isinstance(title, dict):
+        raise Refused(BAD_PARAMETER, "main_title is missing or no object")
+    if not (title.get("title") or card.get("sub_title_text")):
         raise Refused(BAD_PARAMETER, "neither main_title.title nor sub_title_text")
+    for row in card.get("horizontal_content_list", []):
+        words(mapping(row, "horizontal_content_list").get("keyname"), "keyname", most=ID_BYTES)
 
 
 def _parts(card: Json, kind: str) -> None:
     match kind:
         case "text_notice" | "news_notice":
-            action = mapping(card.get("card_action"), "card_action")
-            if action.get("type") not in {1, 2}:
-                raise Refused(BAD_PARAMETER, "card_action.type is neither 1 nor 2")
-            if action["type"] == 1:
-                words(action.get("url"), "card_action.url", most=KEY_BYTES)
+            _action(mapping(card.get("card_action"), "card_action"), {1, 2} if kind == "text_notice" else {0, 1, 2})
+            if kind == "news_notice" and not (card.get("card_image") or card.get("image_text_area")):
+                raise Refused(BAD_PARAMETER, "neither card_image nor image_text_area")
         case "button_interaction":
             _buttons(card.get("button_list"))
         case "vote_interaction":
@@ -75,6 +73,14 @@ def _parts(card: Json, kind: str) -> None:
             _button(mapping(card.get("submit_button"), "submit_button"))
 
 
+def _action(action: Json, types: set[int]) -> None:
+    """A notice must lead somewhere: that its `type` may be 0 holds for other cards only."""
+    if action.get("type") not in types:
+        raise Refused(BAD_PARAMETER, f"card_action.type is not one of {sorted(types)}")
+    if action["type"] == 1:
+        words(action.get("url"), "card_action.url", most=KEY_BYTES)
+
+
 def _buttons(value: Any) -> None:
     if not isinstance(value, list) or not 1 <= len(value) <= MOST_BUTTONS:
         raise Refused(BAD_PARAMETER, f"button_list is no list of 1 to {MOST_BUTTONS}")
@@ -82,6 +88,8 @@ def _buttons(value: Any) -> None:
         _button(mapping(one, "button"))
         if one.get("style", 1) not in {1, 2, 3, 4}:
             raise Refused(BAD_PARAMETER, "a button's style is not one of 1 to 4")
+    if len({one["key"] for one in value}) < len(value):
+        raise Refused(BAD_PARAMETER, "two buttons have the same key")
 
 
 def _button(button: Json) -> None:

@@ -29,6 +29,8 @@ class Link:
     ws: web.WebSocketResponse
     request: web.Request
     subscribed: bool = False
+    known: bool = False
+    """It was subscribed once."""
     silent: bool = False
     pings: int = 0
     waiting: set[str] = field(default_factory=set)
@@ -57,6 +59,9 @@ class Links:
         """How many were ended because another one subscribed."""
         self.refusing = False
         """New connections are answered with HTTP 503."""
+        self.ends_kicked = True
+        """Whether a connection that lost its place is closed after it was told so. Bots in the field have seen it stay
+        open, pings and all, with nothing coming in any more."""
         self.mute = False
         """New connections open, and nothing comes through them."""
         self.idle_seconds = IDLE_SECONDS
@@ -166,7 +171,7 @@ class Links:
     def _go_wrong(self, link: Link, heard: Heard, fault: Fault) -> None:
         match fault.kind:
             case "error":
-                heard.errcode, heard.why = fault.code, "on order"
+                heard.errcode, heard.why = fault.errcode, "on order"
                 self._acknowledge(link, heard)
             case "slow":
                 link.waiting.add(heard.req_id)
@@ -184,6 +189,8 @@ class Links:
                 self.kill(link.number)
             case "kick":
                 self.steal()
+            case other:
+                raise ValueError(f"no fault is called {other!r}")
 
     def _subscribe(self, link: Link, body: Json) -> None:
         self._rates.check_subscribe()
@@ -193,11 +200,12 @@ class Links:
         right = hmac.compare_digest(secret.encode(), self._state.secret.encode())
         if bot_id != self._state.bot_id or not right:
             raise Refused(BAD_SECRET, "no bot has this id and secret")
-        link.subscribed = True
+        link.subscribed = link.known = True
         self.subscribed += 1
 
     def _ping(self, link: Link) -> None:
-        if not link.subscribed:
+        """Answered also when the subscription lapsed: that is why pings prove so little."""
+        if not link.known:
             raise Refused(NOT_SUBSCRIBED, "ping before aibot_subscribe")
         link.pings += 1
 
@@ -207,7 +215,9 @@ class Links:
             link.subscribed = False
             self.kicked += 1
             link.put(self._event({"eventtype": "disconnected_event"}))
-            link.outbox.put_nowait(None)
+            if self.ends_kicked:
+                link.outbox.put_nowait(None)
+        self._state.touch()
 
     def _event(self, event: Json) -> Json:
         body = {
@@ -221,6 +231,11 @@ class Links:
     def steal(self) -> None:
         """Somebody else subscribes as this bot: its connection is told so, and ends."""
         self._kick_others(None)
+
+    def lapse(self) -> None:
+        """WeCom forgets the subscription: what is sent is refused with 846609, and nothing comes in; pings work."""
+        if (link := self.live) is not None:
+            link.subscribed = False
 
     def silence(self, number: int = 0) -> None:
         """From now on nothing comes through, acknowledgements and pongs neither; the connection stays open."""

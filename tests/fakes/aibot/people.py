@@ -7,7 +7,6 @@ from tests.fakes.aibot.links import Links
 from tests.fakes.aibot.state import Asked, Json, Place, Post, State
 
 NAME = "小客"
-CORP = "wwfakecorp"
 UP, DOWN, TAKEN_BACK = 1, 2, 3
 
 
@@ -18,6 +17,9 @@ class People:
     """
 
     def __init__(self, state: State, links: Links) -> None:
+        self.response_url = ""
+        """What a message carries under this name: nothing, says WeCom's page; but it has been seen here, and it is as
+        good as a password."""
         self._state = state
         self._links = links
 
@@ -112,17 +114,22 @@ class People:
         return {"url": url, "aeskey": "0123456789abcdef0123456789abcdef0123456789a=", **more}
 
     def _event(self, eventtype: str, place: Place, user: str, about: Json) -> Asked:
-        event = {"eventtype": eventtype, eventtype: about}
+        event = {"eventtype": eventtype, **({eventtype: about} if about else {})}
         body = {"msgid": self._state.new_id("ev"), "msgtype": "event", "event": event}
         return self._ask("aibot_event_callback", eventtype, place, user, body)
 
     def _ask(self, cmd: str, kind: str, place: Place, user: str, body: Json) -> Asked:
         now = self._state.clock.now()
-        head: Json = {"create_time": int(now), "aibotid": self._state.bot_id, "chattype": place.kind}
+        head: Json = {"aibotid": self._state.bot_id}
+        if kind != "enter_chat":  # which only happens in single chats, and does not say so
+            head["chattype"] = place.kind
+        if kind != "message":
+            head["create_time"] = int(now)
+        elif self.response_url:
+            head["response_url"] = self.response_url
         if place.kind == "group":
             head["chatid"] = place.id
-        sender = {"corpid": CORP, "userid": user} if kind != "message" else {"userid": user}
-        full = {**head, "from": sender, **body}
+        full = {**head, "from": {"userid": user}, **body}
         asked = Asked(
             req_id=self._state.new_id("rq"), msgid=str(full["msgid"]), kind=kind, place=place, user=user, at=now,
             body=full,

@@ -6,7 +6,7 @@ from collections import defaultdict, deque
 
 from tests.fakes.aibot.errors import TOO_OFTEN, Refused
 from tests.fakes.aibot.state import Place
-from tests.fakes.slackapi.clock import SlackClock
+from tests.fakes.platform import MovableClock
 
 WINDOWS = ((60.0, 30), (3600.0, 1000))
 SUBSCRIBES = (60.0, 30)
@@ -19,7 +19,7 @@ class Rates:
     `refreshes`: whether every refresh of a stream counts, and not only its first frame. WeCom's page does not say.
     """
 
-    def __init__(self, clock: SlackClock) -> None:
+    def __init__(self, clock: MovableClock) -> None:
         self.on = True
         self.refreshes = False
         self.windows: tuple[tuple[float, int], ...] = WINDOWS

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from tests.fakes.slackapi.clock import SlackClock
+from tests.fakes.platform import Changes, MovableClock
 
 Json = dict[str, Any]
 Kind = Literal["single", "group"]
@@ -83,20 +82,28 @@ class Heard:
     req_id: str
     body: Json
     errcode: int | None = None
-    """What was answered; None: nothing."""
+    """What the fake made of it, whether the bot was told or not; None: it never had an effect."""
     why: str = ""
     """In the fake's words, when it refused."""
     fault: str = ""
     """The kind of the fault that hit it."""
 
+    @property
+    def method(self) -> str:
+        return self.cmd
 
-class State:
+    @property
+    def params(self) -> Json:
+        return self.body
+
+
+class State(Changes):
     """Everything at once; the parts share it."""
 
-    def __init__(self, clock: SlackClock, *, bot_id: str, secret: str) -> None:
+    def __init__(self, clock: MovableClock, *, bot_id: str, secret: str) -> None:
+        super().__init__()
         self.clock = clock
         self.bot_id, self.secret = bot_id, secret
-        self.changed = asyncio.Event()
         self.places: dict[tuple[str, str], Place] = {}
         self.asked: dict[str, Asked] = {}
         self.posts: list[Post] = []
@@ -106,11 +113,6 @@ class State:
         self.violations: list[str] = []
         """Rules the bot broke, also those that WeCom itself would let pass; tests want none."""
         self._numbers = 0
-
-    def touch(self) -> None:
-        """Whoever waits for something looks again."""
-        self.changed.set()
-        self.changed = asyncio.Event()
 
     def number(self) -> int:
         self._numbers += 1

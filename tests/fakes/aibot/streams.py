@@ -44,6 +44,10 @@ class Streams:
             self._refresh(post, asked, feedback)
         self._show(post, text, finish)
 
+    def end(self, post: Post) -> None:
+        """WeCom ends it before its time: the next frame is refused."""
+        post.ended = True
+
     def unfinished(self) -> list[Post]:
         """Streams that nobody finished, those among them that WeCom ended."""
         return [post for post in self._posts.values() if not post.finished]
@@ -66,6 +70,8 @@ class Streams:
             raise Refused(BAD_PARAMETER, "stream.id belongs to another message")
         if post.finished:
             raise Refused(STREAM_EXPIRED, "the stream is finished")
+        if post.ended:
+            raise Refused(STREAM_EXPIRED, "the stream was ended")
         try:
             self._check_life(post.asked.at)
         except Refused:
