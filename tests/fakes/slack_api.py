@@ -36,16 +36,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import signal
-import time
-from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 from aiohttp import web
 
+from tests.fakes.platform import MovableClock, Port, until_told
 from tests.fakes.slackapi.chat import Chat
-from tests.fakes.slackapi.clock import SlackClock
 from tests.fakes.slackapi.control import Control, Parts
 from tests.fakes.slackapi.events import Events
 from tests.fakes.slackapi.faults import Fault, Faults
@@ -90,7 +87,7 @@ class FakeSlack:
     ) -> None:
         self.bot_token, self.app_token, self.signing_secret = bot_token, app_token, signing_secret
         self.client_id, self.client_secret = client_id, client_secret
-        self.clock = SlackClock()
+        self.clock = MovableClock()
         self.state = State(self.clock)
         self.tokens = Tokens(self.state)
         self.faults = Faults()
@@ -118,12 +115,12 @@ class FakeSlack:
         self.once, self.pings, self.calls = self.looking.once, self.looking.pings, self.looking.calls
         self.views, self.home, self.view_text = self.looking.views, self.looking.home, self.looking.view_text
         self.status, self.session = self.looking.status, self.looking.session
-        self._port = port
-        self._runner: web.AppRunner | None = None
+        self.until = self.state.until
+        self._port = Port(port)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
+        return self._port.url
 
     @property
     def api_url(self) -> str:
@@ -141,8 +138,7 @@ class FakeSlack:
         return self.state.team(TEAM).bot_user
 
     async def __aenter__(self) -> Self:
-        app = web.Application(client_max_size=16 * 1024 * 1024)
-        app.add_routes(
+        await self._port.open(
             [
                 *self._control().routes(),
                 web.route("*", "/api/{method}", self.server.handle),
@@ -152,13 +148,7 @@ class FakeSlack:
                 web.get("/files/{file}", self.server.file),
             ]
         )
-        # Handlers end by themselves once `closing` is set; a bot that keeps its connections must not hold us up.
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self._port, backlog=1024)
-        await site.start()
-        self._port = self._runner.addresses[0][1]
-        self.sockets.url = f"ws://127.0.0.1:{self._port}"
+        self.sockets.url = f"ws://127.0.0.1:{self._port.number}"
         return self
 
     async def __aexit__(
@@ -167,20 +157,7 @@ class FakeSlack:
         self.server.closing.set()
         await self.feed.close()
         self.sockets.kill()
-        if self._runner is not None:
-            await self._runner.cleanup()
-
-    async def until(self, condition: Callable[[], object], timeout: float = 5.0) -> None:
-        """Waits until the condition holds; it is asked again whenever something happened here.
-
-        :raises TimeoutError: it did not in time.
-        """
-        deadline = time.monotonic() + timeout
-        while not condition():
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise TimeoutError("the fake Slack did not see what the test waits for")
-            await self.state.wait(self.state.changed, min(left, 0.25))
+        await self._port.close()
 
     def _control(self) -> Control:
         return Control(
@@ -192,21 +169,13 @@ class FakeSlack:
         )  # fmt: skip
 
 
-async def _serve(options: argparse.Namespace) -> None:
-    ended = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ended.set)
-    async with FakeSlack(port=options.port, rate_limits=options.rate_limits):
-        await ended.wait()
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Serves until SIGTERM. Prints nothing."""
     parser = argparse.ArgumentParser(description="a fake Slack")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--rate-limits", action="store_true")
-    asyncio.run(_serve(parser.parse_args(arguments)))
+    options = parser.parse_args(arguments)
+    asyncio.run(until_told(FakeSlack(port=options.port, rate_limits=options.rate_limits)))
 
 
 if __name__ == "__main__":

@@ -21,9 +21,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -37,6 +34,7 @@ from tests.fakes.botapi.methods import Methods
 from tests.fakes.botapi.people import People
 from tests.fakes.botapi.server import Server
 from tests.fakes.botapi.state import Call, Json, State, visible
+from tests.fakes.platform import Port, until_told
 
 __all__ = ["TOKEN", "Call", "FakeTelegram", "Fault", "Json"]
 
@@ -67,15 +65,15 @@ class FakeTelegram:
         self.sender = WebhookSender(self.state)
         if flood_limits:
             self.server.limits = FloodLimits()
-        self._port = port
+        self.until = self.state.until
+        self._port = Port(port)
         self._state_file = state_file
-        self._runner: web.AppRunner | None = None
         self._sending: asyncio.Task[None] | None = None
 
     @property
     def url(self) -> str:
         """For `telegram.api_url`; python-telegram-bot wants `<url>/bot`."""
-        return f"http://127.0.0.1:{self._port}"
+        return self._port.url
 
     @property
     def token(self) -> str:
@@ -86,7 +84,6 @@ class FakeTelegram:
         return str(self.state.me["username"])
 
     async def __aenter__(self) -> Self:
-        app = web.Application(client_max_size=64 * 1024 * 1024)
         control = Control(
             state=self.state,
             people=self.people,
@@ -96,14 +93,7 @@ class FakeTelegram:
             sender=self.sender,
             path=self._state_file,
         )
-        app.add_routes(control.routes())
-        app.router.add_route("*", "/bot{call:.+}", self.server.handle)
-        # Handlers end by themselves once `closing` is set; a bot that keeps its connections must not hold us up.
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self._port, backlog=1024)
-        await site.start()
-        self._port = self._runner.addresses[0][1]
+        await self._port.open([*control.routes(), web.route("*", "/bot{call:.+}", self.server.handle)])
         self._sending = asyncio.create_task(self.sender.run())
         return self
 
@@ -116,8 +106,7 @@ class FakeTelegram:
             self._sending.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._sending
-        if self._runner is not None:
-            await self._runner.cleanup()
+        await self._port.close()
         if self._state_file is not None:
             self.state.save(self._state_file)
 
@@ -151,29 +140,6 @@ class FakeTelegram:
         """Ids of the updates that the bot has not taken responsibility for."""
         return list(self.state.pending)
 
-    async def until(self, condition: Callable[[], object], timeout: float = 5.0) -> None:
-        """Waits until the condition holds; it is asked again whenever something happened here.
-
-        :raises TimeoutError: it did not in time.
-        """
-        deadline = time.monotonic() + timeout
-        while not condition():
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise TimeoutError("the fake Telegram did not see what the test waits for")
-            await self.state.wait(self.state.changed, min(left, 0.25))
-
-
-async def _serve(options: argparse.Namespace) -> None:
-    ended = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ended.set)
-    async with FakeTelegram(
-        token=options.token, port=options.port, flood_limits=options.flood_limits, state_file=options.state
-    ):
-        await ended.wait()
-
 
 def main(arguments: list[str] | None = None) -> None:
     """Serves until SIGTERM; writes the state file then and on POST /control/save. Prints nothing."""
@@ -182,7 +148,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--state", type=Path, default=None)
     parser.add_argument("--token", default=TOKEN)
     parser.add_argument("--flood-limits", action="store_true")
-    asyncio.run(_serve(parser.parse_args(arguments)))
+    options = parser.parse_args(arguments)
+    fake = FakeTelegram(
+        token=options.token, port=options.port, flood_limits=options.flood_limits, state_file=options.state
+    )
+    asyncio.run(until_told(fake))
 
 
 if __name__ == "__main__":

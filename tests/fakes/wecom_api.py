@@ -22,6 +22,9 @@ In a test's own loop::
 - `faults` (`Fault`), `rates.on`, `server.trusted`, `server.most_at_once`, `clock.advance(7200)`.
 - `messages`, `texts`, `once`, `calls`, `violations`, `app_api.swallowed`, `kf_api.repeated`: what is to be seen.
 
+For a bot in another process that is killed: `RemoteWeCom(url, session)` of `tests.fakes.wecomapi.remote` does the same
+over `/control/…`; the fake itself stays in the test's process, or runs as `python -m tests.fakes.wecom_api --port N`.
+
 Callbacks are encrypted and replies are read by wechatpy. Where WeCom's documentation names no number or code, the
 fake's is a guess (`platforms.md` marks them): 40029 for codes that are used up or too old, five calls of sync_msg a
 minute without a token, a repeated `msgid` answered like the first and not shown again.
@@ -37,8 +40,10 @@ from typing import Self
 from aiohttp import web
 
 from tests.fakes.platform import MovableClock, Port, until_told
-from tests.fakes.wecomapi.chats import Chats, Exchange
+from tests.fakes.wecomapi.answers import Answers, Exchange
+from tests.fakes.wecomapi.chats import Chats
 from tests.fakes.wecomapi.colleagues import Colleagues
+from tests.fakes.wecomapi.control import Control, Parts
 from tests.fakes.wecomapi.customers import Customers
 from tests.fakes.wecomapi.faults import Fault, Faults
 from tests.fakes.wecomapi.feed import Delivery, Feed
@@ -88,7 +93,7 @@ class FakeWeCom:
         self.sessions = Sessions(self.state, {KF: "在线客服"})
         self.kf_api = Kf(self.state, self.sessions, self.rates)
         self.webhooks = Webhooks(self.state, self.rates, {WEBHOOK_KEY})
-        self.chats = Chats(self.state, self.feed, BOT_ID)
+        self.chats = Chats(self.state, self.feed, Answers(self.state, self.rates), BOT_ID)
         self.colleagues = Colleagues(self.state, self.feed, self.app_api, AGENT_ID)
         self.customers = Customers(self.state, self.feed, self.sessions, self.kf_api, KF)
         tables = (self.tokens, self.app_api, self.kf_api, self.webhooks, self.chats)
@@ -115,7 +120,13 @@ class FakeWeCom:
         return self.state.violations
 
     async def __aenter__(self) -> Self:
-        await self._port.open([web.route("*", "/cgi-bin/{method:.+}", self.server.handle)])
+        parts = Parts(
+            clock=self.clock, state=self.state, colleagues=self.colleagues, customers=self.customers, chats=self.chats,
+            faults=self.faults, rates=self.rates, tokens=self.tokens, feed=self.feed, server=self.server,
+            kf=self.kf_api, looking=self.looking,
+        )  # fmt: skip
+        qyapi = web.route("*", "/cgi-bin/{method:.+}", self.server.handle)
+        await self._port.open([*Control(parts).routes(), qyapi])
         self.chats.base = self._port.url
         return self
 

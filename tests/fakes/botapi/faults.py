@@ -10,60 +10,31 @@ from typing import Any, Literal
 
 from tests.fakes.botapi.errors import ApiError, too_many
 from tests.fakes.botapi.state import Call, Json
+from tests.fakes.faults import Planned, Program
 
 Kind = Literal["flood", "error", "html", "truncated", "shape", "close", "cut", "reset", "hang", "slow"]
-"""
+"""Beside those of `Planned`:
+
 - flood: 429 with `retry_after` (any number; None leaves it out)
 - error: `{"ok": false}` with `code`, `description`, `parameters`
-- html: `code` with a page of a proxy in front
-- truncated: 200 and the first half of the JSON
-- shape: 200 and `body` instead of the answer
-- close: the connection ends without a byte; reset: with RST; cut: in the middle of the answer's body
-- hang: no answer for `seconds`, then the connection ends
-- slow: the true answer, `seconds` later
 """
 
 
 @dataclass(slots=True, kw_only=True)
-class Fault:
-    """One programmed fault. It hits matching calls number skip+1, skip+1+every, … at most `times` times."""
+class Fault(Planned):
+    """`Planned`, of one of these kinds. Methods are named in any case; "*" is every method but getUpdates."""
 
     kind: Kind
-    method: str = "*"
-    """By name, any case; "*" for every method but getUpdates."""
-    times: int | None = None
-    every: int = 1
-    skip: int = 0
     chat: int | None = None
-    contains: str = ""
-    """Only calls whose text has these words."""
-    apply: bool = False
-    """The call has its effect first: the caller cannot know."""
-    code: int = 500
     description: str = "Internal Server Error"
     parameters: Json | None = None
     retry_after: float | None = 1
-    seconds: float = 3600.0
     body: Any = field(default_factory=lambda: {"ok": True})
-    seen: int = 0
-    fired: int = 0
 
-    def hits(self, call: Call) -> bool:
-        """Counts the call if it matches, and says whether the fault strikes now."""
+    def meant(self, call: Call) -> bool:
         name = call.method.lower()
-        if self.method == "*" and name == "getupdates":
-            return False
-        if self.method not in {"*", call.method} and self.method.lower() != name:
-            return False
-        if (self.chat is not None and call.chat != self.chat) or self.contains not in str(call.params):
-            return False
-        self.seen += 1
-        if self.seen <= self.skip or (self.seen - self.skip - 1) % self.every:
-            return False
-        if self.times is not None and self.fired >= self.times:
-            return False
-        self.fired += 1
-        return True
+        named = name != "getupdates" if self.method == "*" else name == self.method.lower()
+        return named and self.chat in {None, call.chat} and self.contains in str(call.params)
 
     def error(self) -> ApiError:
         """The answer of the kinds that have one."""
@@ -74,21 +45,8 @@ class Fault:
         return ApiError(self.code, self.description, self.parameters)
 
 
-class Faults:
-    """The program: the first fault that hits wins."""
-
-    def __init__(self) -> None:
-        self.program: list[Fault] = []
-
-    def add(self, fault: Fault) -> Fault:
-        self.program.append(fault)
-        return fault
-
-    def clear(self) -> None:
-        self.program.clear()
-
-    def pick(self, call: Call) -> Fault | None:
-        return next((fault for fault in self.program if fault.hits(call)), None)
+class Faults(Program[Fault]):
+    """What is ordered of them."""
 
 
 class FloodLimits:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
-import struct
 from typing import Any
 
 from aiohttp import web
@@ -16,8 +14,7 @@ from tests.fakes.botapi.faults import Fault, Faults, FloodLimits
 from tests.fakes.botapi.methods import Methods
 from tests.fakes.botapi.params import Params
 from tests.fakes.botapi.state import Call, Json, State, visible
-
-PAGE = "<html>\r\n<head><title>{code} {words}</title></head>\r\n<body>\r\n<center><h1>{code} {words}</h1></center>"
+from tests.fakes.faults import go_wrong
 
 
 class Server:
@@ -87,24 +84,11 @@ class Server:
         return self._methods.apply(call.method, params, call)
 
     async def _go_wrong(self, request: web.Request, call: Call, fault: Fault, body: bytes) -> web.StreamResponse:
-        match fault.kind:
-            case "flood" | "error":
-                refusal = fault.error()
-                call.description = refusal.description
-                return _sent(call, refusal.code, _refusal_body(refusal), refusal)
-            case "html":
-                page = PAGE.format(code=fault.code, words="Bad Gateway")
-                call.status = fault.code
-                return web.Response(status=fault.code, text=page, content_type="text/html")
-            case "truncated":
-                return _sent(call, 200, body[: max(1, len(body) // 2)])
-            case "shape":
-                return _sent(call, 200, json.dumps(fault.body).encode())
-            case "hang":
-                await self._pause(fault.seconds)
-            case "cut":
-                return await _cut(request, body)
-        return _broken(request, reset=fault.kind == "reset")
+        if fault.kind in {"flood", "error"}:
+            refusal = fault.error()
+            call.description = refusal.description
+            return _sent(call, refusal.code, _refusal_body(refusal), refusal)
+        return await go_wrong(request, call, fault, body, self._pause)
 
     async def _pause(self, seconds: float) -> None:
         """Sleeps, but not beyond the fake's own end."""
@@ -150,23 +134,3 @@ def _sent(call: Call, status: int, body: bytes, refusal: ApiError | None = None)
     if refusal is not None and refusal.parameters and "retry_after" in refusal.parameters:
         headers["Retry-After"] = str(refusal.parameters["retry_after"])
     return web.Response(status=status, body=body, content_type="application/json", headers=headers)
-
-
-async def _cut(request: web.Request, body: bytes) -> web.StreamResponse:
-    response = web.StreamResponse(headers={"Content-Length": str(len(body)), "Content-Type": "application/json"})
-    await response.prepare(request)
-    await response.write(body[: len(body) // 2])
-    if request.transport is not None:
-        request.transport.close()
-    return response
-
-
-def _broken(request: web.Request, *, reset: bool) -> web.Response:
-    """Ends the connection without an answer; what is returned reaches nobody."""
-    transport = request.transport
-    if transport is not None:
-        if reset:
-            raw = transport.get_extra_info("socket")
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        transport.abort()
-    return web.Response()

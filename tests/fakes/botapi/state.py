@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import dataclasses
 import json
 import time
@@ -13,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.fakes.botapi.errors import ApiError, BadRequest, Forbidden
+from tests.fakes.platform import Changes
 
 Json = dict[str, Any]
 
@@ -109,10 +108,11 @@ class Webhook:
     last_error_at: float = 0.0
 
 
-class State:
+class State(Changes):
     """Everything that survives a restart of the bot, and with `save` one of the fake."""
 
     def __init__(self, *, token: str, username: str, name: str) -> None:
+        super().__init__()
         self.token = token
         self.me: Json = {
             "id": int(token.partition(":")[0]),
@@ -136,23 +136,6 @@ class State:
         self.allowed: frozenset[str] = DEFAULT_UPDATES
         self.next_update = 700_000_001
         self.next_message = 1
-        self.changed = asyncio.Event()
-
-    # -- Waking whoever waits --
-
-    def touch(self) -> None:
-        """Something happened: polls, webhook workers and tests look again."""
-        self.changed.set()
-        self.changed = asyncio.Event()
-
-    async def wait(self, event: asyncio.Event, seconds: float) -> None:
-        """Until the event or the time, whichever is first.
-
-        Not `asyncio.wait_for`: in 3.11 it swallows a cancellation that arrives together with the event.
-        """
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await event.wait()
 
     # -- Chats and messages --
 

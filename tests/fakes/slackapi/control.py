@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.fakes.slackapi.clock import SlackClock
+from tests.fakes.platform import MovableClock
 from tests.fakes.slackapi.faults import Fault, Faults
 from tests.fakes.slackapi.feed import Feed
 from tests.fakes.slackapi.looking import Looking
@@ -26,7 +26,7 @@ from tests.fakes.slackapi.tokens import Tokens
 class Parts:
     """What a test holds in its hands, in the same process or in another."""
 
-    clock: SlackClock
+    clock: MovableClock
     state: State
     people: People
     hands: Presses

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict, deque
 
-from tests.fakes.slackapi.clock import SlackClock
+from tests.fakes.platform import MovableClock
 from tests.fakes.slackapi.errors import RateLimited
 
 TIER = {1: 1, 2: 20, 3: 50, 4: 100}
@@ -36,7 +36,7 @@ POST_BURST = 4
 class Rates:
     """Counts calls. Off until `on` is set; `limits` may be changed by a test."""
 
-    def __init__(self, clock: SlackClock, *, on: bool = False) -> None:
+    def __init__(self, clock: MovableClock, *, on: bool = False) -> None:
         self.on = on
         self.limits = dict(_METHODS)
         self._clock = clock

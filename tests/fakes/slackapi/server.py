@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-import socket
-import struct
 from typing import Any
 
 from aiohttp import web
 
+from tests.fakes.faults import go_wrong
 from tests.fakes.slackapi.chat import Handler
 from tests.fakes.slackapi.errors import RateLimited, Refused
 from tests.fakes.slackapi.faults import Fault, Faults
@@ -21,8 +20,6 @@ from tests.fakes.slackapi.rates import Rates
 from tests.fakes.slackapi.state import TEAM, Call, Json, State, Token
 from tests.fakes.slackapi.streams import Streams
 from tests.fakes.slackapi.tokens import SCOPES, Tokens
-
-PAGE = "<html>\r\n<head><title>{code} Server Error</title></head>\r\n<body>Our team has been told.</body></html>"
 
 
 class Server:
@@ -97,25 +94,11 @@ class Server:
         return Caller(token=token, team=self._state.team(token.team or TEAM), call=call)
 
     async def _go_wrong(self, request: web.Request, call: Call, fault: Fault, body: bytes) -> web.StreamResponse:
-        match fault.kind:
-            case "ratelimited" | "error":
-                refusal = fault.refusal()
-                call.error = refusal.error
-                return _sent(call, 200, _refusal_body(refusal), refusal)
-            case "html":
-                call.status = fault.code
-                return web.Response(status=fault.code, text=PAGE.format(code=fault.code), content_type="text/html")
-            case "truncated":
-                return _sent(call, 200, body[: max(1, len(body) // 2)])
-            case "shape":
-                return _sent(call, 200, json.dumps(fault.body).encode())
-            case "empty":
-                return _sent(call, 200, b"")
-            case "hang":
-                await self.pause(fault.seconds)
-            case "cut":
-                return await _cut(request, body)
-        return _broken(request, reset=fault.kind == "reset")
+        if fault.kind in {"ratelimited", "error"}:
+            refusal = fault.refusal()
+            call.error = refusal.error
+            return _sent(call, 200, _refusal_body(refusal), refusal)
+        return await go_wrong(request, call, fault, body, self.pause)
 
     async def pause(self, seconds: float) -> None:
         """Sleeps, but not beyond the fake's own end."""
@@ -168,23 +151,3 @@ def _sent(
 
 def _whole(value: Any) -> bool:
     return isinstance(value, (int, float)) and math.isfinite(value) and value == int(value)
-
-
-async def _cut(request: web.Request, body: bytes) -> web.StreamResponse:
-    response = web.StreamResponse(headers={"Content-Length": str(len(body)), "Content-Type": "application/json"})
-    await response.prepare(request)
-    await response.write(body[: len(body) // 2])
-    if request.transport is not None:
-        request.transport.close()
-    return response
-
-
-def _broken(request: web.Request, *, reset: bool) -> web.Response:
-    """Ends the connection without an answer; what is returned reaches nobody."""
-    transport = request.transport
-    if transport is not None:
-        if reset:
-            raw = transport.get_extra_info("socket")
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        transport.abort()
-    return web.Response()

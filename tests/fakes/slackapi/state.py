@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import secrets
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.fakes.slackapi.clock import SlackClock
+from tests.fakes.platform import Changes, MovableClock
 
 Json = dict[str, Any]
 
@@ -166,10 +164,11 @@ class Trigger:
     used: bool = False
 
 
-class State:
+class State(Changes):
     """Everything that survives a restart of the bot."""
 
-    def __init__(self, clock: SlackClock) -> None:
+    def __init__(self, clock: MovableClock) -> None:
+        super().__init__()
         self.clock = clock
         self.teams: dict[str, Team] = {}
         self.tokens: dict[str, Token] = {}
@@ -181,27 +180,10 @@ class State:
         self.homes: dict[tuple[str, str], Json] = {}
         self.triggers: dict[str, Trigger] = {}
         self.calls: list[Call] = []
-        self.changed = asyncio.Event()
         self.subscribed: set[str] | None = None
         """Event types the app asked for ("message.im", "app_mention", …); None for all of them."""
         self._last_ts = 0
         self._counter = 0
-
-    # -- Waking whoever waits --
-
-    def touch(self) -> None:
-        """Something happened: deliveries and tests look again."""
-        self.changed.set()
-        self.changed = asyncio.Event()
-
-    async def wait(self, event: asyncio.Event, seconds: float) -> None:
-        """Until the event or the time, whichever is first.
-
-        Not `asyncio.wait_for`: in 3.11 it swallows a cancellation that arrives together with the event.
-        """
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await event.wait()
 
     # -- Names --
 

@@ -1,57 +1,33 @@
-"""The AI bot in URL mode: what people say to it, its streams and their refreshes, response_url."""
+"""The AI bot in URL mode: what people say to it, the refreshes of its streams, response_url."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 
 from tests.fakes.wecomapi import cards
+from tests.fakes.wecomapi.answers import Answers, Exchange
 from tests.fakes.wecomapi.errors import Refused
-from tests.fakes.wecomapi.feed import Delivery, Feed
-from tests.fakes.wecomapi.params import Asked, Method, content_of, size
-from tests.fakes.wecomapi.state import Json, Message, State
+from tests.fakes.wecomapi.feed import Attempt, Delivery, Feed
+from tests.fakes.wecomapi.params import Asked, Method, content_of
+from tests.fakes.wecomapi.state import Json, State
 
-LIMIT = 20_480
 STREAM_LIFE = 360.0
 RESPONSE_LIFE = 3600.0
 IN_FLIGHT = 3
-_REPLIES = frozenset(["stream", "template_card", "stream_with_template_card"])
-
-
-@dataclass(slots=True, kw_only=True)
-class Exchange:
-    """One message to the bot and what the bot makes of it."""
-
-    msgid: str
-    user: str
-    chat: str
-    """"" in a single chat."""
-    at: float
-    kind: str
-    """message or event."""
-    response_code: str = ""
-    response_used: bool = False
-    stream: str = ""
-    said: Message | None = None
-    finished: bool = False
-    """WeCom waits for nothing more: the stream ended, or there was none."""
-    expired: bool = False
-    """Six minutes were over before the stream was."""
-    refreshes: int = 0
-    delivery: Delivery | None = None
-    feedback: list[str] = field(default_factory=list)
 
 
 class Chats:
     """Everything that happens between people and the AI bot."""
 
-    def __init__(self, state: State, feed: Feed, bot_id: str) -> None:
+    def __init__(self, state: State, feed: Feed, answers: Answers, bot_id: str) -> None:
         self._state = state
         self._feed = feed
+        self._answers = answers
         self.bot_id = bot_id
         self.poll_seconds = 1.0
         self.stream_life = STREAM_LIFE
         self.exchanges: dict[str, Exchange] = {}
+        """By msgid, in order."""
         self.base = ""
         """Where qyapi is, for response_url."""
 
@@ -76,22 +52,23 @@ class Chats:
         """Opens the single chat, for the first time of the day."""
         return self.does(user, "enter_chat", {})
 
-    def presses(self, user: str, key: str, *, chat: str = "", task_id: str = "") -> Exchange:
-        """A button of the last card there."""
-        card = next(
-            (
-                one.body["template_card"]
-                for one in reversed(self._state.messages)
-                if one.channel == "bot" and one.place == (chat or user) and "template_card" in one.body
-                and key in cards.keys(one.body["template_card"])
-            ),
-            {"card_type": "button_interaction", "task_id": task_id},
-        )  # fmt: skip
-        about = {"card_type": card["card_type"], "event_key": key, "task_id": card.get("task_id", task_id)}
+    def presses(self, user: str, key: str, *, chat: str = "") -> Exchange:
+        """A button of the last card there that has it.
+
+        :raises AssertionError: there is none.
+        """
+        shown = [
+            one.body["template_card"]
+            for one in self._state.messages
+            if one.channel == "bot" and one.place == (chat or user) and "template_card" in one.body
+        ]
+        card = next((one for one in reversed(shown) if key in cards.keys(one)), None)
+        assert card is not None, f"{user} sees no card with a button {key}"
+        about = {"card_type": card["card_type"], "event_key": key, "task_id": card["task_id"]}
         return self.does(user, "template_card_event", about, chat=chat)
 
     def judges(self, user: str, feedback: str, *, good: bool, comment: str = "", chat: str = "") -> Exchange:
-        """Thumbs up or down on an answer with this feedback id."""
+        """Thumbs up or down on the answer with this feedback id."""
         about: Json = {"id": feedback, "type": 1 if good else 2, "content": comment}
         if not good:
             about["inaccurate_reason_list"] = [2]
@@ -100,17 +77,17 @@ class Chats:
     def does(self, user: str, event: str, about: Json, *, chat: str = "") -> Exchange:
         """Any event."""
         body = {"msgtype": "event", "create_time": int(self._state.clock.now())}
-        return self._happens(user, chat, "event", body | {"event": {"eventtype": event, event: about}}, "")
+        return self._happens(user, chat, event, body | {"event": {"eventtype": event, event: about}}, "")
 
     def _happens(self, user: str, chat: str, kind: str, body: Json, code: str) -> Exchange:
         msgid = self._state.new_id("CAIQ")
         made = Exchange(msgid=msgid, user=user, chat=chat, at=self._state.clock.now(), kind=kind, response_code=code)
-        whole = self._envelope(made) | body | {"msgid": msgid}
-        mine = [one for one in self.exchanges.values() if one.user == user and one.kind == "message"]
+        waiting = sum(1 for one in self.exchanges.values() if one.user == user and _in_flight(one))
         self.exchanges[msgid] = made
-        if kind == "message" and sum(1 for one in mine if not one.finished) >= IN_FLIGHT:
-            made.finished = True  # WeCom tells the user to wait; the bot hears nothing
+        if kind == "message" and waiting >= IN_FLIGHT:
+            made.finished = True
             return made
+        whole = self._envelope(made) | body | {"msgid": msgid}
         made.delivery = self._feed.push(
             "bot", json.dumps(whole, ensure_ascii=False), msgid, lambda delivery: self._answered(made, delivery)
         )
@@ -123,91 +100,19 @@ class Chats:
     # -- What the bot answers --
 
     def _answered(self, exchange: Exchange, delivery: Delivery) -> None:
-        if not delivery.reply:
-            exchange.finished = True
-            return
-        try:
-            reply = json.loads(delivery.reply)
-            self._take(exchange, reply)
-        except (ValueError, Refused) as error:
-            self._state.breaks("reply", f"bot: {error}")
-            exchange.finished = True
+        self._take(exchange, delivery.reply)
         if exchange.stream and not exchange.finished:
             self._feed.start(self._refresh(exchange))
-
-    def _take(self, exchange: Exchange, reply: Json) -> None:
-        """A passive reply.
-
-        :raises Refused: WeCom would show nothing.
-        """
-        if reply.get("response_type") == "update_template_card":
-            self._update(exchange, reply)
-            return
-        msgtype = reply.get("msgtype")
-        if exchange.kind == "event" and msgtype == "text":
-            self._say(exchange, "text", content_of(reply.get("text") or {}), reply)
-            exchange.finished = True
-            return
-        if msgtype not in _REPLIES or (exchange.kind == "event" and msgtype != "template_card"):
-            raise Refused(40008, str(msgtype))
-        if "stream" in msgtype:
-            self._stream(exchange, reply)
-        if "template_card" in msgtype and (not exchange.stream or exchange.finished or exchange.refreshes == 0):
-            card = cards.judge(reply.get("template_card"))
-            self._say(exchange, "template_card", cards.words(card), {"template_card": card})
-        exchange.finished = exchange.finished or not exchange.stream
-
-    def _stream(self, exchange: Exchange, reply: Json) -> None:
-        stream = reply.get("stream")
-        if not isinstance(stream, dict) or not isinstance(stream.get("id"), str) or not stream["id"]:
-            raise Refused(40058, "stream.id missing")
-        if exchange.stream and stream["id"] != exchange.stream:
-            raise Refused(40058, "stream.id is another than the one that was asked for")
-        content = stream.get("content", "")
-        if not isinstance(content, str) or not isinstance(stream.get("finish", False), bool):
-            raise Refused(40058, "stream.content or stream.finish is of the wrong kind")
-        if size(content) > LIMIT:
-            raise Refused(40058, f"stream.content exceed max length {LIMIT}")
-        if "<@all>" in content:
-            self._state.breaks("mention", "<@all>")
-        if "msg_item" in stream and not stream.get("finish"):
-            raise Refused(40058, "stream.msg_item before the end")
-        exchange.stream = stream["id"]
-        feedback = (stream.get("feedback") or {}).get("id")
-        if feedback is not None:
-            if not 1 <= size(str(feedback)) <= 256:
-                raise Refused(40058, "stream.feedback.id")
-            if feedback not in exchange.feedback:
-                exchange.feedback.append(feedback)
-        if exchange.said is None:
-            exchange.said = self._say(exchange, "stream", content, {"stream": stream}, key=exchange.stream)
         else:
-            exchange.said.text, exchange.said.body = content, {"stream": stream}
-        exchange.finished = bool(stream.get("finish"))
-        self._state.touch()
+            exchange.finished = True
 
-    def _update(self, exchange: Exchange, reply: Json) -> None:
-        card = cards.judge(reply.get("template_card"), fresh=False)
-        task = card.get("task_id")
-        place = exchange.chat or exchange.user
-        for one in reversed(self._state.messages):
-            shown = one.body.get("template_card") or {}
-            if one.channel == "bot" and one.place == place and shown and task in {None, shown.get("task_id")}:
-                one.updated.append({"template_card": card})
-                one.text = cards.words(card)
-                break
-        exchange.finished = True
-        self._state.touch()
-
-    def _say(self, exchange: Exchange, msgtype: str, text: str, body: Json, key: str = "") -> Message:
-        return self._state.say(
-            Message(
-                channel="bot", place=exchange.chat or exchange.user, msgid=self._state.new_id("bot"), msgtype=msgtype,
-                text=text, body=body, at=self._state.clock.now(), key=key,
-            )
-        )  # fmt: skip
-
-    # -- Refreshes --
+    def _take(self, exchange: Exchange, reply: str) -> None:
+        if not reply:
+            return
+        try:
+            self._answers.take(exchange, json.loads(reply))
+        except (ValueError, Refused) as error:
+            self._state.breaks("reply", f"bot: {error}")
 
     async def _refresh(self, exchange: Exchange) -> None:
         """Asks for the whole text so far again and again, until the stream ends or six minutes are over."""
@@ -217,21 +122,24 @@ class Chats:
                 exchange.expired = exchange.finished = True
                 self._state.touch()
                 return
-            plain = self._envelope(exchange) | {"msgtype": "stream", "stream": {"id": exchange.stream}}
-            plain["msgid"] = self._state.new_id("CAIQ")
-            delivery = Delivery(id=plain["msgid"], endpoint="bot", plain=json.dumps(plain), at=self._state.clock.now())
-            exchange.refreshes += 1
-            attempt = await self._feed.attempt(delivery, 0)
-            if not attempt.acknowledged or not attempt.reply:
-                continue
-            try:
-                self._take(exchange, json.loads(attempt.reply))
-            except (ValueError, Refused) as error:
-                self._state.breaks("reply", f"bot refresh: {error}")
+            attempt = await self.refresh(exchange)
+            if attempt.acknowledged:
+                exchange.slowest = max(exchange.slowest, attempt.seconds)
+                self._take(exchange, attempt.reply)
+
+    async def refresh(self, exchange: Exchange, *, stream: str = "") -> Attempt:
+        """One refresh: of this exchange's stream, or of another for a test that asks for what is not there."""
+        msgid = self._state.new_id("CAIQ")
+        about = {"msgid": msgid, "msgtype": "stream", "stream": {"id": stream or exchange.stream}}
+        plain = json.dumps(self._envelope(exchange) | about)
+        exchange.refreshes += 1
+        asked = Delivery(id=msgid, endpoint="bot", plain=plain, at=self._state.clock.now())
+        return await self._feed.attempt(asked, 0)
 
     # -- response_url --
 
     def respond(self, asked: Asked) -> Json:
+        """One more message, within the hour."""
         code = asked.query.get("response_code", "")
         exchange = next((one for one in self.exchanges.values() if code and one.response_code == code), None)
         if exchange is None or self._state.clock.now() - exchange.at > RESPONSE_LIFE:
@@ -244,11 +152,14 @@ class Chats:
             text = cards.words(cards.judge(asked.body.get("template_card")))
         elif msgtype == "markdown":
             text = content_of(asked.part("markdown"))
-            if size(text) > LIMIT:
-                asked.breaks("length", f"{size(text)} bytes of markdown")
-                raise Refused(40058, f"markdown.content exceed max length {LIMIT}")
         else:
             raise Refused(40008)
+        said = self._answers.say(exchange, msgtype, text, asked.body)
         exchange.response_used = True
-        asked.call.msgid = self._say(exchange, str(msgtype), text, asked.body).msgid
+        asked.call.msgid = said.msgid
         return {}
+
+
+def _in_flight(exchange: Exchange) -> bool:
+    given_up = exchange.delivery is not None and exchange.delivery.fate == "gave_up"
+    return exchange.kind == "message" and not exchange.finished and not given_up

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import xmltodict
+
 from tests.fakes.wecomapi import cards
 from tests.fakes.wecomapi.feed import Delivery, Feed
 from tests.fakes.wecomapi.messages import AppMessages
 from tests.fakes.wecomapi.sealing import xml
-from tests.fakes.wecomapi.state import Json, State
+from tests.fakes.wecomapi.state import Json, Message, State
 
 
 class Colleagues:
@@ -51,7 +53,7 @@ class Colleagues:
             ResponseCode=self._messages.code(card), SelectedItems="",
         )  # fmt: skip
 
-    def _card(self, user: str, key: str, msgid: str):  # type: ignore[no-untyped-def]
+    def _card(self, user: str, key: str, msgid: str) -> Message:
         for one in reversed(self._state.messages):
             mine = one.channel == "app" and one.place == user.lower() and one.msgtype == "template_card"
             if mine and msgid in {"", one.msgid} and key in cards.keys(one.body["template_card"]):
@@ -66,4 +68,19 @@ class Colleagues:
             **fields,
             "AgentID": self._agent_id,
         }
-        return self._feed.push("app", xml(whole), delivery_id)
+        return self._feed.push("app", xml(whole), delivery_id, lambda delivery: self._answered(user, delivery))
+
+    def _answered(self, user: str, delivery: Delivery) -> None:
+        """The bot answered at once, within the callback: a text; of cards only an active update is known here."""
+        if not delivery.reply:
+            return
+        reply = xmltodict.parse(delivery.reply)["xml"]
+        if reply.get("MsgType") != "text" or reply.get("ToUserName", "").lower() != user.lower():
+            self._state.breaks("reply", f"app: {reply.get('MsgType')}")
+            return
+        self._state.say(
+            Message(
+                channel="app", place=user.lower(), msgid=self._state.new_id("msg"), msgtype="text",
+                text=str(reply.get("Content") or ""), body=dict(reply), at=self._state.clock.now(),
+            )
+        )  # fmt: skip

@@ -38,14 +38,20 @@ class Customers:
     def enters(
         self, customer: str, *, kf: str = "", scene: str = "", scene_param: str = "", quiet: bool = False
     ) -> str:
-        """Opens the conversation; with a welcome code unless a session runs."""
+        """Opens the conversation; with a welcome code if nothing was said or offered for 48 hours."""
         session = self._session(customer, kf)
+        now = self._state.clock.now()
         fields: dict[str, object] = {"scene": scene}
         if scene_param:
             fields["scene_param"] = scene_param
-        if session.state == kinds.ENDED:
+        if now - max(session.said_at, session.welcomed_at) > kinds.HOURS_48:
+            session.welcomed_at = now
             fields["welcome_code"] = self._sessions.code(session, "welcome", WELCOME_SECONDS)
         return self._happens(session, 4, "event", quiet, event_type="enter_session", **fields)
+
+    def does(self, customer: str, event_type: str, *, kf: str = "", quiet: bool = False, **fields: object) -> str:
+        """Any other event: servicer_status_change, reject_customer_msg_switch_change, or unheard of."""
+        return self._happens(self._session(customer, kf), 4, "event", quiet, event_type=event_type, **fields)
 
     def recalls(self, customer: str, msgid: str, *, kf: str = "") -> str:
         session = self._session(customer, kf)
@@ -64,9 +70,13 @@ class Customers:
         if not quiet:
             self.tells(session.kf)
 
-    def is_answered(self, customer: str, content: str, *, kf: str = "", quiet: bool = False) -> str:
-        """The person writes to the customer in WeCom: origin 5."""
+    def is_answered(
+        self, customer: str, content: str, *, servicer: str = "zhangsan", kf: str = "", quiet: bool = False
+    ) -> str:
+        """The person writes to the customer in WeCom: origin 5. Into a session that is over, this opens it again."""
         session = self._session(customer, kf)
+        if session.state != kinds.PERSON:
+            self._sessions.move(session, kinds.PERSON, servicer, change=4)
         return self._happens(session, 5, "text", quiet, servicer_userid=session.servicer, text={"content": content})
 
     def is_over(self, customer: str, *, kf: str = "", quiet: bool = False) -> None:

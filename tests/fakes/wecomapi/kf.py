@@ -35,6 +35,8 @@ class Kf:
         self.msgids: dict[str, Message | None] = {}
         self.repeated: list[str] = []
         """msgids that came a second time; their messages were not shown again."""
+        self.repeat_errcode = 0
+        """What a repeated msgid is answered: like the first time, or with this code. WeCom does not say."""
 
     def table(self) -> dict[str, Method]:
         return {
@@ -117,8 +119,7 @@ class Kf:
         session = self._session(asked, asked.text("open_kfid"), asked.text("touser"))
         text = self._content(asked, {"text", "msgmenu", "link"})
         msgid = self._msgid(asked)
-        if msgid in self.msgids:
-            self.repeated.append(msgid)
+        if self._repeats(msgid):
             return {"msgid": msgid}
         self._judge(asked, session)
         session.heard += 1
@@ -146,8 +147,7 @@ class Kf:
         asked.only({"code", "msgid", "msgtype", "text", "msgmenu"})
         text = self._content(asked, {"text", "msgmenu"})
         msgid = self._msgid(asked)
-        if msgid in self.msgids:
-            self.repeated.append(msgid)
+        if self._repeats(msgid):
             return {"msgid": msgid}
         code = self._sessions.codes.get(asked.text("code"))
         if code is None or code.expires_at <= self._state.clock.now():
@@ -184,6 +184,18 @@ class Kf:
             asked.breaks("msgid", "not 1 to 32 of [0-9a-zA-Z_-]")
             raise Refused(40058, "msgid exceed max length 32")
         return msgid
+
+    def _repeats(self, msgid: str) -> bool:
+        """Whether it was sent before.
+
+        :raises Refused: it was, and `repeat_errcode` is set.
+        """
+        if msgid not in self.msgids:
+            return False
+        self.repeated.append(msgid)
+        if self.repeat_errcode:
+            raise Refused(self.repeat_errcode)
+        return True
 
     def _content(self, asked: Asked, allowed: set[str]) -> str:
         msgtype = asked.body.get("msgtype")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.fakes.wecomapi.state import Call, Message, State
+from tests.fakes.wecomapi.state import Call, Message, State, Violation
 
 
 class Looking:
@@ -41,3 +41,7 @@ class Looking:
             for call in self._state.calls
             if (not methods or call.method in methods) and applied in {None, call.applied}
         ]
+
+    def violations(self) -> list[Violation]:
+        """Every rule that the bot broke; a test wants none."""
+        return list(self._state.violations)

@@ -48,6 +48,7 @@ class AppMessages:
         self.swallowed: list[Json] = []
         """What the duplicate check kept from its readers."""
         self.codes: dict[str, ResponseCode] = {}
+        self.task_ids: set[str] = set()
         self.chats: dict[str, Json] = {}
 
     def table(self) -> dict[str, Method]:
@@ -77,6 +78,8 @@ class AppMessages:
         if self._repeated(asked, good, text):
             self.swallowed.append(asked.body)
             return answer
+        if msgtype == "template_card":
+            self._new_task(asked.body["template_card"])
         said = [self._deliver(asked, user, msgid, msgtype, text) for user in good]
         asked.call.msgid = msgid
         if msgtype == "template_card" and asked.body["template_card"]["card_type"] in cards.CLICKABLE:
@@ -84,6 +87,14 @@ class AppMessages:
             if shown is not None:
                 answer["response_code"] = self.code(shown)
         return answer
+
+    def _new_task(self, card: Json) -> None:
+        """:raises Refused: the app sent a card with this task_id before."""
+        task = card.get("task_id")
+        if task in self.task_ids:
+            raise Refused(40058, "template_card.task_id repeated")
+        if task is not None:
+            self.task_ids.add(task)
 
     def code(self, message: Message) -> str:
         """A new response_code for this card."""

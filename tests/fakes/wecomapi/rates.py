@@ -8,6 +8,8 @@ from tests.fakes.platform import MovableClock
 
 PER_MEMBER = ((30, 60.0), (1000, 3600.0))
 """A member hears so much of an app in a minute and in an hour; what is more is dropped in silence."""
+PER_CONVERSATION = PER_MEMBER
+"""A conversation with the AI bot; a stream counts once, however often it is refreshed."""
 PER_WEBHOOK = ((20, 60.0),)
 WITHOUT_TOKEN = ((5, 60.0),)
 """sync_msg without the callback's token: "strictly limited" says the documentation, without a number."""

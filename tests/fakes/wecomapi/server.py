@@ -32,6 +32,8 @@ class Server:
         """Calls that are running now."""
         self.most_at_once = 0
         """The most that ever ran together."""
+        self.together = 0
+        """More calls than this at once are refused with 45033; 0: however many."""
         self.trusted = True
         """Whether our IP is in 企业可信IP; every call with a token is refused with 60020 otherwise."""
 
@@ -88,6 +90,8 @@ class Server:
             self._state.breaks("unknown_method", call.method, call)
             call.status = 404
             raise web.HTTPNotFound
+        if 0 < self.together < self.at_once:
+            raise Refused(45033)
         if request.method != method.verb:
             raise Refused(43001 if method.verb == "GET" else 43002)
         secret = None

@@ -29,6 +29,8 @@ class Session:
     servicer: str = ""
     said_at: float = 0.0
     """When the customer last spoke; 0: never."""
+    welcomed_at: float = 0.0
+    """When the customer was last offered a welcome."""
     heard: int = 0
     """Messages we sent since then: five are allowed."""
     fails: list[int] = field(default_factory=list)
