@@ -24,8 +24,6 @@ from bot.ports import Clock
 from bot.telemetry import get_logger
 
 _ERRANDS = 1000
-_BRIEF = 60.0
-"""A row that ends this soon is that of a message that was too much."""
 
 log = get_logger(__name__)
 
@@ -74,7 +72,8 @@ class Answerer:
         return {"response_type": "update_template_card", "template_card": card}
 
     async def _ended_by_itself(self, answer: Answer) -> Answer:
-        brief = (answer.ends_at - answer.opened_at).total_seconds() < _BRIEF
+        # Only the answer to a message that was too much is given less time than WeCom gives.
+        brief = (answer.ends_at - answer.opened_at).total_seconds() < self._timing.stream_ends - 0.01
         words = TOO_MUCH[answer.language] if brief else ending(answer.text, LATE[answer.language])
         await self._rows.finish(answer.id, "ended" if brief else "late", text=words)
         return await self._rows.get(answer.id) or answer
@@ -188,7 +187,7 @@ class Answerer:
             return
         for other in await self._rows.of_messages(reply.answers):
             if other.id != answer.id:
-                words = addressed(other.conversation, ANSWERED_ABOVE[other.language])
+                words = addressed(other.conversation, ANSWERED_ABOVE[reply.language])
                 await self._rows.finish(other.id, "ended", text=words, turn=reply.turn_id)
 
     async def _post(self, conversation: ConversationRef, words: str, card: Mapping[str, Any] | None, use: str) -> None:

@@ -57,6 +57,7 @@ class Line:
             trust_env=True,
         )
         failure: NotReached | Refused
+        socket: aiohttp.ClientWebSocketResponse | None = None
         try:
             async with asyncio.timeout(timing.connect + timing.ack):
                 # Signs of life are WeCom's own pings: whether its servers answer WebSocket's nobody has written down.
@@ -74,9 +75,10 @@ class Line:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             failure = NotReached(SUBSCRIBE, type(error).__name__)
         except BaseException:
-            await session.close()
+            await _closed(socket, session)
             raise
-        await session.close()
+        await _closed(socket, session)
+        # Raised here, so that nothing hangs on it as a context: the frame before it held the secret.
         raise failure
 
     # -- Reading --
@@ -174,13 +176,7 @@ class Line:
         self._ended = True
         for waiting in self._waiting.values():
             waiting.lose()
-        try:
-            async with asyncio.timeout(2 * _CLOSE_LIMIT):
-                await self._socket.close()
-        except TimeoutError:
-            pass
-        finally:
-            await self._session.close()
+        await _closed(self._socket, self._session)
 
 
 class _Waiting:
@@ -205,6 +201,17 @@ class _Waiting:
         """Nobody looks at it any more."""
         if not self.errcode.cancel() and not self.errcode.cancelled():
             self.errcode.exception()
+
+
+async def _closed(socket: aiohttp.ClientWebSocketResponse | None, session: aiohttp.ClientSession) -> None:
+    try:
+        if socket is not None:
+            async with asyncio.timeout(2 * _CLOSE_LIMIT):
+                await socket.close()
+    except TimeoutError:
+        pass
+    finally:
+        await session.close()
 
 
 async def _subscribed(socket: aiohttp.ClientWebSocketResponse, bot_id: str, secret: str) -> int:

@@ -218,7 +218,7 @@ class Speaker:
         for inbound in reply.answers:
             other = self._streams.of_message(inbound)
             if other is not None and other is not stream and other.state == "open":
-                other.ending = Ending(state="ended", words=ANSWERED_ABOVE[other.language], turn=reply.turn_id)
+                other.ending = Ending(state="ended", words=ANSWERED_ABOVE[reply.language], turn=reply.turn_id)
                 other.due = self._clock.monotonic()
 
     async def _sent_card(self, conversation: ConversationRef, delivery_id: int, reply: Reply, key: _Key) -> str:

@@ -83,7 +83,7 @@ class Streams:
         self._timing = timing
         self._by_id: OrderedDict[str, Stream] = OrderedDict()
         self._by_message: dict[int, Stream] = {}
-        self._open: dict[str, Stream] = {}
+        self._open: dict[ConversationRef, dict[int, Stream]] = {}
 
     # -- Which --
 
@@ -151,23 +151,29 @@ class Streams:
 
     def open_in(self, conversation: ConversationRef) -> Iterator[Stream]:
         """Those that grow there, the first message's first."""
-        found = [stream for stream in self._open.values() if stream.conversation == conversation]
-        return iter(sorted(found, key=lambda stream: stream.inbound))
+        found = self._open.get(conversation, {})
+        return iter([found[inbound] for inbound in sorted(found)])
 
     @property
     def growing(self) -> list[Stream]:
-        return list(self._open.values())
+        return [stream for found in self._open.values() for stream in found.values()]
 
     def _remember(self, stream: Stream) -> Stream:
         self._by_id[stream.id] = stream
         self._by_message[stream.inbound] = stream
         if stream.state == "open":
-            self._open[stream.id] = stream
+            self._open.setdefault(stream.conversation, {})[stream.inbound] = stream
         if len(self._by_id) > _REMEMBERED:
             _, oldest = self._by_id.popitem(last=False)
             self._by_message.pop(oldest.inbound, None)
-            self._open.pop(oldest.id, None)
+            self._close(oldest)
         return stream
+
+    def _close(self, stream: Stream) -> None:
+        found = self._open.get(stream.conversation, {})
+        found.pop(stream.inbound, None)
+        if not found:
+            self._open.pop(stream.conversation, None)
 
     # -- Growing --
 
@@ -275,7 +281,7 @@ class Streams:
     def _settle(self, stream: Stream, state: State, turn: str) -> None:
         stream.state = state
         stream.turn = turn or stream.turn
-        self._open.pop(stream.id, None)
+        self._close(stream)
 
 
 def is_over(refused: Refused) -> bool:

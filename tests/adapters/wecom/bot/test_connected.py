@@ -65,7 +65,7 @@ async def test_three_messages_in_flight_are_all_finished(bench: Bench, aibot: Fa
         await until(lambda: aibot.answers(third) and not aibot.streams.unfinished())
     assert [post.text for post in aibot.answers(first)] == ["T1 完"]
     assert [post.text for post in aibot.answers(second)] == ["T2 T3 完"]
-    assert [post.text for post in aibot.answers(third)] == [ANSWERED_ABOVE["en"]]
+    assert [post.text for post in aibot.answers(third)] == [ANSWERED_ABOVE["zh"]]
     assert aibot.violations == []
 
 
@@ -89,7 +89,8 @@ async def test_an_answer_that_would_be_too_late_is_ended_honestly_and_comes_as_a
     async with bench.running(timing):
         asked = aibot.people.says("什么时候到？ T1 slow 5")
         await until(lambda: aibot.answers(asked) and aibot.answers(asked)[0].finished)
-        assert aibot.answers(asked)[0].text == f"回答\n\n{LATE['zh']}"
+        assert aibot.answers(asked)[0].text.startswith("回答")
+        assert aibot.answers(asked)[0].text.endswith(LATE["zh"])
         await until(lambda: aibot.posts("zhangsan", via="markdown"))
         await asyncio.sleep(0.5)
     assert aibot.once("zhangsan", "T1 完").via == "markdown"
@@ -97,7 +98,7 @@ async def test_an_answer_that_would_be_too_late_is_ended_honestly_and_comes_as_a
 
 
 async def test_a_lost_acknowledgement_of_the_end_is_no_second_answer(bench: Bench, aibot: FakeAiBot) -> None:
-    fault = aibot.faults.add(Fault(kind="no_ack", cmd="aibot_respond_msg", contains="完", apply=True))
+    fault = aibot.faults.add(Fault(kind="no_ack", method="aibot_respond_msg", contains="完", apply=True, times=1))
     async with bench.running():
         aibot.people.says("T1")
         await until(lambda: len(aibot.frames("aibot_respond_msg")) == 2)
@@ -110,20 +111,20 @@ async def test_a_lost_acknowledgement_of_the_end_is_no_second_answer(bench: Benc
 
 async def test_after_a_lost_snapshot_only_the_latest_is_sent(bench: Bench, aibot: FakeAiBot) -> None:
     bench.dialogue.snapshots = 4
-    fault = aibot.faults.add(Fault(kind="no_ack", cmd="aibot_respond_msg", skip=1, times=2))
+    fault = aibot.faults.add(Fault(kind="no_ack", method="aibot_respond_msg", skip=1, times=2))
     async with bench.running():
         asked = aibot.people.says("T1 slow 6")
         await until(lambda: aibot.answers(asked) and aibot.answers(asked)[0].finished)
     assert fault.fired == 2
     contents = [heard.body["stream"]["content"] for heard in aibot.frames("aibot_respond_msg")]
-    assert contents == sorted(contents[:-1], key=len) + ["T1 完"]
+    assert contents == [*sorted(contents[:-1], key=len), "T1 完"]
     assert aibot.violations == []
 
 
 async def test_a_late_acknowledgement_is_not_taken_for_the_next_frames(bench: Bench, aibot: FakeAiBot) -> None:
     """The snapshot's comes while the end waits for its own, and the end was refused."""
-    aibot.faults.add(Fault(kind="slow", cmd="aibot_respond_msg", seconds=1.2))
-    refused = aibot.faults.add(Fault(kind="error", cmd="aibot_respond_msg", contains="完", code=45009))
+    aibot.faults.add(Fault(kind="slow", method="aibot_respond_msg", seconds=1.2, times=1))
+    refused = aibot.faults.add(Fault(kind="error", method="aibot_respond_msg", contains="完", errcode=45009, times=1))
     async with bench.running(dataclasses.replace(FAST, ack=0.4, late_ack=0.3)):
         aibot.people.says("T1 slow 1")
         await until(lambda: aibot.texts("zhangsan"))
@@ -146,7 +147,7 @@ async def test_a_stream_that_wecom_has_ended_is_continued_in_a_message_of_its_ow
 
 async def test_too_often_makes_snapshots_fewer_and_the_answer_none_the_less(bench: Bench, aibot: FakeAiBot) -> None:
     bench.dialogue.snapshots = 8
-    fault = aibot.faults.add(Fault(kind="error", cmd="aibot_respond_msg", code=45009, skip=1, times=2))
+    fault = aibot.faults.add(Fault(kind="error", method="aibot_respond_msg", errcode=45009, skip=1, times=2))
     async with bench.running():
         asked = aibot.people.says("T1 slow 6")
         await until(lambda: aibot.answers(asked) and aibot.answers(asked)[0].finished)
@@ -179,9 +180,7 @@ async def test_a_redelivered_message_is_answered_once(bench: Bench, aibot: FakeA
 
 
 async def test_what_is_over_a_limit_gets_an_end_too(bench: Bench, aibot: FakeAiBot) -> None:
-    bench.limits = QueueLimits(
-        user_per_minute=1, queue_per_conversation=20, queue_total=2000, max_message_chars=4000
-    )
+    bench.limits = QueueLimits(user_per_minute=1, queue_per_conversation=20, queue_total=2000, max_message_chars=4000)
     async with bench.running(dataclasses.replace(FAST, shed_ends=1.5)):
         aibot.people.says("T1")
         second = aibot.people.says("还有 T2")
