@@ -1,6 +1,7 @@
 """Template cards: a ticket that can be pressed, an offer that can be taken up. Pure values, as WeCom reads them.
 
-Apps and AI bots take the same cards. A card is pressed once: after that its buttons are grey, until it is updated.
+Apps and AI bots take the same cards. What a pressed one shows is its channel's matter: apps rename the button, AI bots
+send another card.
 """
 
 from __future__ import annotations
@@ -48,18 +49,6 @@ def ticket_card(reply: Reply, *, task_id: str) -> Card | None:
     if reply.turn_id and reply.outcome is not Outcome.HANDOFF:
         buttons.append(_button(phrases.TALK_TO_PERSON[language], "person", reply.turn_id, style=_GREY))
     return _interaction(_about(ticket, language), buttons, task_id, language)
-
-
-def ticket_card_done(ticket: Ticket | None, *, number: str, language: Language, task_id: str) -> Card:
-    """The card after it was pressed: what was said has been heard, and there is nothing to press any more."""
-    state = phrases.TICKET_STATE[language][ticket.state] if ticket is not None else phrases.FORWARDED[language]
-    return {
-        "card_type": "text_notice",
-        "source": {"desc": phrases.CARD_SOURCE[language]},
-        "main_title": {"title": _cut(f"{phrases.TICKET[language]} {number}".strip(), _TITLE_CHARS), "desc": state},
-        "task_id": task_id,
-        "card_action": {"type": 0},
-    }
 
 
 def offer_card(reply: Reply, *, task_id: str) -> Card | None:

@@ -61,8 +61,11 @@ def is_about_one_method(error: WeComError) -> bool:
     return isinstance(error, Refused) and error.errcode in _FORBIDDEN | _AGENT
 
 
-def as_send_error(error: WeComError, timing: Timing | None = None) -> SendError:
-    """The core's word for it."""
+def as_send_error(error: WeComError, timing: Timing | None = None, *, section: str = "wecom") -> SendError:
+    """The core's word for it.
+
+    :param section: as in `operator_line`.
+    """
     if isinstance(error, NotReached):
         return NotSent(f"WeCom can not be reached ({error})")
     if not isinstance(error, Refused):
@@ -75,7 +78,7 @@ def as_send_error(error: WeComError, timing: Timing | None = None) -> SendError:
     if error.errcode in DEAD_TOKEN | _TOKEN_MISSING:
         return NotSent(words, retry_after=_BUSY_PAUSE)
     if is_about_settings(error):
-        return CredentialsRefused(operator_line(error))
+        return CredentialsRefused(operator_line(error, section))
     if error.errcode in _NOBODY_THERE:
         return DestinationGone(words)
     if error.errcode or error.status == 413:

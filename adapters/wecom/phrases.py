@@ -23,6 +23,7 @@ __all__ = [
     "DUE",
     "FORWARDED",
     "OFFER",
+    "OFFER_IN_WORDS",
     "OPEN_TICKET",
     "SOLVED",
     "SOURCE",
@@ -46,6 +47,10 @@ TICKET: Final[Mapping[Language, str]] = {"zh": "工单", "en": "Ticket"}
 STATE: Final[Mapping[Language, str]] = {"zh": "状态", "en": "State"}
 DUE: Final[Mapping[Language, str]] = {"zh": "最晚答复", "en": "Due"}
 OFFER: Final[Mapping[Language, str]] = {"zh": "还需要帮助吗？", "en": "Do you need more help?"}
+OFFER_IN_WORDS: Final[Mapping[Language, str]] = {
+    "zh": "需要人工时，回复“转人工”；要登记工单，回复“提交工单”。",
+    "en": "To reach a person, reply “talk to a person”; to open a ticket, reply “open a ticket”.",
+}
 FORWARDED: Final[Mapping[Language, str]] = {"zh": "已收到", "en": "Received"}
 
 WHAT_NEXT: Final[Mapping[Language, Mapping[TicketState, str]]] = {

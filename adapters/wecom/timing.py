@@ -40,8 +40,8 @@ class Timing:
     replay_window: float = 3600.0
     """How far a call's timestamp may be from our clock. Wide, for a tight one turns a wrong clock into loss; what is
     replayed inside it has no effect, since every message is taken once."""
-    upkeep: float = 45.0
-    """Between two looks at whether WeCom still knows us."""
+    upkeep: float = 15.0
+    """Between two looks at whether WeCom still knows us; with `answer`, its silence is noticed in half a minute."""
 
 
 class Backoff:

@@ -147,7 +147,7 @@ def _object(payload: bytes) -> Mapping[str, Any] | None:
 
 def _failure(path: str, status: int, answer: Mapping[str, Any] | None) -> WeComError | None:
     """What an answer says that is no success, be it WeCom's or of something in between."""
-    errcode = answer.get("errcode", 0) if answer is not None else None
+    errcode = answer.get("errcode") if answer is not None else None
     if isinstance(errcode, int) and not isinstance(errcode, bool):
         if errcode:
             return Refused(path, errcode, status=status, address=_our_address(errcode, answer))

@@ -28,6 +28,10 @@ def ticket(state: TicketState = TicketState.OPEN, subject: str = "退款 <@all>\
     )
 
 
+def keys(card: cards.Card) -> list[str]:
+    return [button["key"] for button in card["button_list"]]
+
+
 def reply(language: Language = "zh", outcome: Outcome = Outcome.TICKET, **changes: object) -> Reply:
     values = {"ticket": ticket(), "turn_id": "t-1", **changes}
     return Reply(outcome=outcome, text="好的", language=language, **values)  # type: ignore[arg-type]
@@ -44,16 +48,14 @@ def test_a_tickets_card_is_one_that_wecom_takes(language: Language, state: Ticke
     assert judged.judge(card) == card
     assert "TICKET-7K2M9Q4D" in judged.words(dict(card))
     assert "<@all>" not in str(card)
-    assert judged.keys(dict(card)) == ["kefu_act:solved|TICKET-7K2M9Q4D", "kefu_act:person|t-1"]
+    assert keys(card) == ["kefu_act:solved|TICKET-7K2M9Q4D", "kefu_act:person|t-1"]
     assert all(len(button["text"]) <= 10 for button in card["button_list"])
-    done = cards.ticket_card_done(None, number="TICKET-7K2M9Q4D", language=language, task_id=cards.task_id("1"))
-    assert judged.judge(done, fresh=False) == done
 
 
 def test_who_was_handed_over_is_not_offered_it_again() -> None:
     card = cards.ticket_card(reply(outcome=Outcome.HANDOFF), task_id="t")
     assert card is not None
-    assert judged.keys(dict(card)) == ["kefu_act:solved|TICKET-7K2M9Q4D"]
+    assert keys(card) == ["kefu_act:solved|TICKET-7K2M9Q4D"]
 
 
 def test_an_offer_can_be_pressed() -> None:
@@ -61,7 +63,7 @@ def test_an_offer_can_be_pressed() -> None:
     card = cards.card_for(offered, task_id="t")
     assert card is not None
     assert judged.judge(card) == card
-    assert judged.keys(dict(card)) == ["kefu_act:person|t-1", "kefu_act:ticket|t-1"]
+    assert keys(card) == ["kefu_act:person|t-1", "kefu_act:ticket|t-1"]
     assert cards.card_for(reply(ticket=None, actions=(ReplyAction.FEEDBACK,)), task_id="t") is None
 
 

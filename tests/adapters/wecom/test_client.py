@@ -109,7 +109,9 @@ async def test_a_refused_secret_is_said_once_and_asked_again_after_a_pause(wecom
     refusals = await asyncio.gather(*(failure(client.post("message/send", TEXT)) for _ in range(20)))
     assert wecom.tokens.count("app") == 1
     assert {refused.errcode for refused in refusals if isinstance(refused, Refused)} == {40001}
-    assert isinstance(as_send_error(refusals[0]), CredentialsRefused)
+    held = as_send_error(refusals[0], section="wecom_app")
+    assert isinstance(held, CredentialsRefused)
+    assert "wecom_app.secret" in str(held)
     assert "wecom_app.secret" in standing.health().detail
     assert not standing.health().up
     wecom.tokens.works_again("app")
@@ -218,6 +220,7 @@ def test_patience_is_asked_for_in_minutes() -> None:
         pytest.param({"kind": "truncated"}, PerhapsSent, id="half an answer"),
         pytest.param({"kind": "empty"}, PerhapsSent, id="an empty answer"),
         pytest.param({"kind": "shape", "body": [1]}, PerhapsSent, id="a list"),
+        pytest.param({"kind": "shape", "body": {}}, PerhapsSent, id="an object without an errcode"),
         pytest.param({"kind": "shape", "body": {"errcode": "0"}}, PerhapsSent, id="an errcode that is text"),
         pytest.param({"kind": "close"}, PerhapsSent, id="silence"),
         pytest.param({"kind": "reset"}, PerhapsSent, id="a reset"),
