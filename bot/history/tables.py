@@ -291,6 +291,7 @@ reply_windows = Table(
     Column("person", String(200), nullable=False, index=True),  # people.id
     Column("salt", String(32), nullable=False),  # of the names of messages: another database makes other names
     _time("heard_at", null=True),  # when the person last wrote
+    Column("heard_id", String(200), nullable=False, default=""),  # the name of what they wrote then
     Column("sent", JSON, nullable=False, default=list),  # names of the messages that have, or may have, left since
     _choice("held_by", "bot", "queue", "person"),
     _time("held_at", null=True),

@@ -20,6 +20,7 @@ def upgrade() -> None:
     sa.Column('person', sa.String(length=200), nullable=False),
     sa.Column('salt', sa.String(length=32), nullable=False),
     sa.Column('heard_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('heard_id', sa.String(length=200), nullable=False),
     sa.Column('sent', sa.JSON(), nullable=False),
     sa.Column('held_by', sa.Enum('bot', 'queue', 'person', name='held_by', native_enum=False, length=20), nullable=False),
     sa.Column('held_at', sa.DateTime(timezone=True), nullable=True),

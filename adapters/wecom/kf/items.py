@@ -71,7 +71,7 @@ class Item(_Received):
 
 
 class Page(_Received):
-    next_cursor: Annotated[str, pydantic.StringConstraints(min_length=1, max_length=500)]
+    next_cursor: Annotated[str, pydantic.StringConstraints(min_length=1, max_length=400)]
     """Where the next page begins. Without one there is no going on, so a page has to have it."""
     has_more: bool = False
     """WeCom sends 0 and 1. May be true of an empty page."""

@@ -9,18 +9,18 @@ from typing import Any, Literal, TypeAlias, cast
 
 import pydantic
 
+from adapters.wecom.cards import pressed
 from adapters.wecom.kf.items import ATTACHMENTS, CUSTOMER, SERVICER, SYSTEM, Event, Item, Page
 from adapters.wecom.kf.settings import SECTION
-from bot.messages import ConversationRef, Feedback, IncomingMessage, MessageKind, ReplyAction, Sender
+from bot.messages import ConversationRef, Feedback, IncomingMessage, MessageKind, Sender
 
 PLATFORM = SECTION
-ACT, RATE = "kefu_act", "kefu_fb"
-"""Before the colon of a menu id of ours: an action, a judgement."""
+RATE = "kefu_fb"
+"""Before the colon of the id of a menu's line that judges an answer; those that act are named as a card's buttons."""
 
 Holder: TypeAlias = Literal["bot", "queue", "person"]
 """Who has a customer: we do, nobody yet (待接入池), or a colleague in WeCom."""
 
-_ACTIONS = frozenset({ReplyAction.OPEN_TICKET.value, ReplyAction.TALK_TO_PERSON.value})
 _CHANGES: Mapping[int, Holder] = {1: "person", 2: "person", 3: "bot", 4: "person"}
 """`change_type`: taken from the pool, passed on, ended, taken up again. All of them are done by colleagues."""
 
@@ -162,14 +162,12 @@ def _message(item: Item, conversation: ConversationRef, reading: Reading) -> Inc
     return _incoming(item, conversation, reading, text=text.content if text else "", attachments=attachments)
 
 
-def _tapped(
-    item: Item, menu_id: str, conversation: ConversationRef, reading: Reading
-) -> IncomingMessage | None:
+def _tapped(item: Item, menu_id: str, conversation: ConversationRef, reading: Reading) -> IncomingMessage | None:
     """A line of a menu of ours; None where its id is not one that we make."""
+    if (action := pressed(menu_id)) is not None:
+        return _incoming(item, conversation, reading, kind=MessageKind.ACTION, command=action[0], text=action[1])
     kind, _, rest = menu_id.partition(":")
     name, _, value = rest.partition("|")
-    if kind == ACT and name in _ACTIONS:
-        return _incoming(item, conversation, reading, kind=MessageKind.ACTION, command=name, text=value)
     if kind == RATE and name in ("up", "down") and value:
         judged = Feedback(turn_id=value, rating=cast("Literal['up', 'down']", name))
         return _incoming(item, conversation, reading, kind=MessageKind.FEEDBACK, feedback=judged)
