@@ -72,10 +72,8 @@ class Answerer:
         return {"response_type": "update_template_card", "template_card": card}
 
     async def _ended_by_itself(self, answer: Answer) -> Answer:
-        # Only the answer to a message that was too much is given less time than WeCom gives.
-        brief = (answer.ends_at - answer.opened_at).total_seconds() < self._timing.stream_ends - 0.01
-        words = TOO_MUCH[answer.language] if brief else ending(answer.text, LATE[answer.language])
-        await self._rows.finish(answer.id, "ended" if brief else "late", text=words)
+        words = TOO_MUCH[answer.language] if answer.shed else ending(answer.text, LATE[answer.language])
+        await self._rows.finish(answer.id, "ended" if answer.shed else "late", text=words)
         return await self._rows.get(answer.id) or answer
 
     # -- Showing --

@@ -76,7 +76,7 @@ def _connected(
         account=settings.bot_id,
         sockets=sockets,
         hearing=Hearing(receiver, speaker, sleep=sleep, timing=timing),
-        keeper=Keeper(streams, rows, pacer, clock=clock, sleep=sleep, timing=timing),
+        keeper=Keeper(streams, rows, pacer, lease=lease, clock=clock, sleep=sleep, timing=timing),
         sender=speaker,
         rows=rows,
         sleep=sleep,

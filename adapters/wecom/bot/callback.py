@@ -81,16 +81,16 @@ class Doorway:
             case Refreshed(stream=stream):
                 return await self._answerer.refreshed(stream)
             case Said():
-                receipt = await self._receiver.store(parsed, intake)
+                (receipt,) = await self._receiver.store([parsed], intake)
                 return await self._opened(parsed, receipt) if receipt is not None else None
             case Entered():
                 return self._answerer.welcome() if not opened.again else None
             case Pressed():
-                receipt = await self._receiver.store(parsed, intake)
+                (receipt,) = await self._receiver.store([parsed], intake)
                 await self._remembered(parsed, receipt)
                 return self._answerer.pressed(parsed)
             case Judged():
-                await self._receiver.store(parsed, intake)
+                await self._receiver.store([parsed], intake)
             case Ignored(reason=reason):
                 log.debug("wecom.ignored", reason=reason)
             case Kicked():
@@ -101,13 +101,14 @@ class Doorway:
         """The answer to a message begins with the answer to its callback."""
         if receipt.inbound_id is None or receipt.status not in _ANSWERED:
             return None
-        brief = receipt.status is ReceiptStatus.SHED
+        shed = receipt.status is ReceiptStatus.SHED
         answer = await self._rows.begin(
             said.message.conversation,
             receipt.inbound_id,
             language=language_of(said.message.text),
             code=response_code(said.response_url, self._api_url),
-            seconds=self._timing.shed_ends if brief else self._timing.stream_ends,
+            seconds=self._timing.shed_ends if shed else self._timing.stream_ends,
+            shed=shed,
         )
         return await self._answerer.state(answer)
 

@@ -40,7 +40,7 @@ async def _knock(url: str) -> None:
     try:
         async with (
             asyncio.timeout(timing.connect + timing.ack),
-            aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), trust_env=True) as session,
+            aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session,
             session.ws_connect(url, timeout=aiohttp.ClientWSTimeout(ws_close=1.0)),
         ):
             return

@@ -4,6 +4,7 @@ what can not be stored now is kept until it can be."""
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from adapters.wecom.bot.parsing import Entered, Ignored, Judged, Parsed, Pressed, Said
@@ -17,6 +18,8 @@ from bot.telemetry import get_logger
 
 _WAITING = 2000
 """Past it the connection is not read any further, until there is room."""
+_TOGETHER = 64
+"""Messages that are stored in one commit at most."""
 _LAST_SECONDS = 2.0
 """For what has come in when we are told to end."""
 
@@ -38,7 +41,7 @@ class Hearing:
         self._sleep = sleep
         self._timing = timing
         self._waiting: asyncio.Queue[_Came] = asyncio.Queue(_WAITING)
-        self._now: _Came | None = None
+        self._now: list[_Came] = []
         self._errands: asyncio.Queue[_Came | str] = asyncio.Queue(_WAITING)
 
     async def take(self, parsed: Parsed, request: str) -> None:
@@ -57,44 +60,53 @@ class Hearing:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._run_errands(tasks))
                 while True:
-                    self._now = await self._waiting.get()
+                    self._now = [await self._waiting.get()]
+                    while len(self._now) < _TOGETHER and not self._waiting.empty():
+                        self._now.append(self._waiting.get_nowait())
                     await self._store_patiently(self._now, intake)
-                    self._now = None
+                    self._now = []
         finally:
             await self._store_the_rest(intake)
 
-    async def _store_patiently(self, came: _Came, intake: Intake) -> None:
+    async def _store_patiently(self, came: Sequence[_Came], intake: Intake) -> None:
         said = False
         while True:
             try:
                 return await self._store(came, intake)
             except StoreUnavailable as error:
                 if not said:
-                    log.warning("wecom.store_unavailable", reason=str(error), waiting=self._waiting.qsize() + 1)
+                    log.warning("wecom.store_unavailable", reason=str(error), waiting=self._waiting.qsize() + len(came))
                 said = True
                 await self._sleep(self._timing.store_pause)
             except Exception as error:  # a defect with one message must not make us deaf to the others
-                log.exception("wecom.message_lost", error=type(error).__name__)
+                if len(came) == 1:
+                    log.exception("wecom.message_lost", error=type(error).__name__)
+                    return None
+                for one in came:
+                    await self._store_patiently([one], intake)
                 return None
 
-    async def _store(self, came: _Came, intake: Intake) -> None:
-        receipt = await self._receiver.store(came.what, intake)
+    async def _store(self, came: Sequence[_Came], intake: Intake) -> None:
+        receipts = await self._receiver.store([one.what for one in came], intake)
         failpoints.reached("inbox.after_ack")
-        if receipt is not None and isinstance(came.what, Said):
-            await self._speaker.asked(came.what, receipt, came.request)
-        elif isinstance(came.what, Pressed):
-            self._run_errand(came)
+        begun = []
+        for one, receipt in zip(came, receipts, strict=True):
+            if isinstance(one.what, Pressed):
+                self._run_errand(one)
+            elif isinstance(one.what, Said) and receipt is not None:
+                begun.append(self._speaker.asked(one.what, receipt, one.request))
+        await self._speaker.write_down([stream for stream in begun if stream is not None])
 
     async def _store_the_rest(self, intake: Intake) -> None:
         """In the order they came; one that was under way may be stored twice, and is recognised."""
-        left = [self._now] if self._now is not None else []
+        left = self._now
         while not self._waiting.empty():
             left.append(self._waiting.get_nowait())
         try:
             async with asyncio.timeout(_LAST_SECONDS):
                 while left:
-                    await self._receiver.store(left[0].what, intake)
-                    del left[0]
+                    await self._receiver.store([one.what for one in left[:_TOGETHER]], intake)
+                    del left[:_TOGETHER]
         except (StoreUnavailable, TimeoutError):
             log.error("wecom.messages_lost", count=len(left))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from adapters.wecom.bot import phrases
+from adapters.wecom.bot.lease import Lease
 from adapters.wecom.bot.replies import ending
 from adapters.wecom.bot.rows import Rows
 from adapters.wecom.bot.streams import Ending, Stream, Streams, is_over, is_too_much
@@ -27,12 +28,26 @@ def late(language: Language) -> Ending:
     return Ending(state="late", words=phrases.LATE[language])
 
 
+def left_out(language: Language) -> Ending:
+    """For a message that was too much."""
+    return Ending(state="ended", words=phrases.TOO_MUCH[language], shed=True)
+
+
 class Keeper:
-    """One for all streams of a bot."""
+    """One for all streams of a bot. Works in the process that holds the connection."""
 
     def __init__(
-        self, streams: Streams, rows: Rows, pacer: Pacer, *, clock: Clock, sleep: Sleep, timing: BotTiming
+        self,
+        streams: Streams,
+        rows: Rows,
+        pacer: Pacer,
+        *,
+        lease: Lease,
+        clock: Clock,
+        sleep: Sleep,
+        timing: BotTiming,
     ) -> None:
+        self._lease = lease
         self._streams = streams
         self._rows = rows
         self._pacer = pacer
@@ -43,25 +58,28 @@ class Keeper:
 
     async def run(self) -> None:
         """Looks again and again, until cancelled."""
-        await self._take_up()
+        taken_up = False
         async with asyncio.TaskGroup() as tasks:
             while True:
+                ours = self._lease.held.is_set()
+                taken_up = ours and (taken_up or await self._take_up())
                 now = self._clock.monotonic()
-                for stream in self._streams.growing:
+                for stream in self._streams.growing if ours else ():
                     if stream.id not in self._busy and self._is_due(stream, now):
                         self._busy.add(stream.id)
                         tasks.create_task(self._look_after(stream))
                 await self._sleep(self._timing.look)
 
-    async def _take_up(self) -> None:
-        """What an earlier process has left: its message's turn is run again, or its time is over."""
+    async def _take_up(self) -> bool:
+        """What the process before this one has left: its message's turn is run again, or its time is over."""
         try:
             left = await self._rows.unfinished()
         except StoreUnavailable as error:
-            log.warning("wecom.streams_not_looked_up", reason=str(error))
-            return
+            log.debug("wecom.streams_not_looked_up", reason=str(error))
+            return False
         for answer in left:
-            self._streams.take_up(answer, late(answer.language))
+            self._streams.take_up(answer, left_out(answer.language) if answer.shed else late(answer.language))
+        return True
 
     def _is_due(self, stream: Stream, now: float) -> bool:
         return now >= stream.due or self._is_to_begin(stream, now)
@@ -95,7 +113,7 @@ class Keeper:
                 self._pacer.park(stream.conversation.channel, self._timing.frequency_pause)
 
     async def _end(self, stream: Stream) -> None:
-        found = stream.ending or late(stream.language)
+        found = stream.ending
         shown = stream.text if found.state == "late" and stream.text != working(stream) else ""
         words = ending(shown, found.words)
         stream.tries += 1

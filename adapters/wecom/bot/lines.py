@@ -50,11 +50,9 @@ class Line:
         :raises Refused: WeCom knows no bot of this id and secret.
         :raises NotReached: no connection, or one that does not answer.
         """
-        # A proxy that the operator has set is meant; aiohttp asks for it only when told.
         session = aiohttp.ClientSession(
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=timing.connect),
-            trust_env=True,
         )
         failure: NotReached | Refused
         socket: aiohttp.ClientWebSocketResponse | None = None

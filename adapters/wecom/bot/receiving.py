@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from adapters.wecom.bot.parsing import Judged, Parsed, Pressed, Reading, Said, parse
@@ -35,20 +35,19 @@ class Receiver:
         now = self._clock.now()
         return parse(body, Reading(bot_id=self._bot_id, name=self._name, collections=self._collections, now=now))
 
-    async def store(self, came: Storable, intake: Intake) -> Receipt | None:
-        """None where there is nothing to store: a thumb under an answer of which we know no more.
+    async def store(self, came: Sequence[Storable], intake: Intake) -> tuple[Receipt | None, ...]:
+        """One receipt each, None where there is nothing to store: a thumb under an answer of which we know no more.
 
-        :raises StoreUnavailable: it could not be stored.
+        :raises StoreUnavailable: nothing was stored.
         """
         try:
             async with asyncio.timeout(self._timing.store_limit):
-                message = came.message if not isinstance(came, Judged) else await self._judgement(came)
-                if message is None:
-                    return None
-                (receipt,) = await intake.accept([message])
-                return receipt
+                found = [await self._judgement(one) if isinstance(one, Judged) else one.message for one in came]
+                messages = [message for message in found if message is not None]
+                receipts = iter(await intake.accept(messages) if messages else ())
         except TimeoutError:
             raise StoreUnavailable("it took too long") from None
+        return tuple(next(receipts) if message is not None else None for message in found)
 
     async def _judgement(self, judged: Judged) -> IncomingMessage | None:
         answer = await self._rows.get(judged.answer)

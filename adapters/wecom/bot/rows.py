@@ -20,6 +20,8 @@ from bot.ports import Clock, Transactions
 
 State: TypeAlias = Literal["open", "answered", "late", "ended", "elsewhere"]
 """Growing; holds its reply; ended before its reply was there; ended without one; its reply went another way."""
+_SHED = "-"
+"""Stands for the turn of a message that was too much and has none."""
 _ANSWERS = 2000
 """Rows that one tidying removes at most."""
 
@@ -44,6 +46,11 @@ class Answer:
     ends_at: datetime
     updated_at: datetime
 
+    @property
+    def shed(self) -> bool:
+        """Its message was too much: nobody works on it."""
+        return self.turn == _SHED
+
 
 class Rows:
     """The answers of one bot. Everything raises StoreUnavailable."""
@@ -63,6 +70,8 @@ class Rows:
         code: str = "",
         seconds: float,
         state: State = "open",
+        turn: str = "",
+        shed: bool = False,
         answer_id: str = "",
     ) -> Answer:
         """The row of a message that was just stored; the one that is there, if the message has come before.
@@ -79,7 +88,7 @@ class Rows:
             "code": code,
             "code_for": "",
             "state": state,
-            "turn": "",
+            "turn": _SHED if shed else turn,
             "text": "",
             "card": None,
             "fetched": 0,
@@ -110,7 +119,7 @@ class Rows:
 
     async def oldest(self, conversation: ConversationRef) -> Answer | None:
         """The one that grows there and was asked for first: of a turn that is running, the first message's."""
-        statement = select(table).where(*_there(conversation), table.c.state == "open")
+        statement = select(table).where(*_there(conversation), table.c.state == "open", table.c.turn != _SHED)
         return await self._first(statement.order_by(table.c.inbound_id).limit(1))
 
     async def unfinished(self) -> tuple[Answer, ...]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
-from adapters.wecom.bot.keeper import late
+from adapters.wecom.bot.keeper import late, left_out
 from adapters.wecom.bot.lines import LAPSED
 from adapters.wecom.bot.parsing import Pressed, Said
-from adapters.wecom.bot.phrases import ANSWERED_ABOVE, TOO_MUCH, WITH_PERSON, language_of
+from adapters.wecom.bot.phrases import ANSWERED_ABOVE, WITH_PERSON, language_of
 from adapters.wecom.bot.replies import WELCOME, Forms, addressed, card_done, card_of, snapshot
 from adapters.wecom.bot.rows import Rows
 from adapters.wecom.bot.sockets import Sockets
@@ -71,25 +72,29 @@ class Speaker:
 
     # -- What the receiving side tells --
 
-    async def asked(self, said: Said, receipt: Receipt, request: str) -> None:
-        """A message was stored. Its stream is known before anything is waited for."""
+    def asked(self, said: Said, receipt: Receipt, request: str) -> Stream | None:
+        """A message was stored. Returns the stream that begins for it, to be written down; nothing is waited for,
+        since the message's turn may begin any moment."""
         message = said.message
         _remember(self._kinds, message.conversation.channel, ONE if message.direct else MANY)
         if receipt.inbound_id is None:
-            return
+            return None
         if receipt.status is ReceiptStatus.DUPLICATE:
             known = self._streams.of_message(receipt.inbound_id)
             if known is not None and known.state == "open":
                 known.request, known.unreachable = request, False
-            return
+            return None
         if receipt.status not in (ReceiptStatus.ACCEPTED, ReceiptStatus.SHED):
-            return
+            return None
         language = language_of(message.text)
         ending, due = late(language), self._timing.stream_ends
         if receipt.status is ReceiptStatus.SHED:
-            ending, due = Ending(state="ended", words=TOO_MUCH[language]), self._timing.shed_ends
-        stream = self._streams.begin(message.conversation, receipt.inbound_id, request, language, ending, due)
-        await self._streams.write_down(stream)
+            ending, due = left_out(language), self._timing.shed_ends
+        return self._streams.begin(message.conversation, receipt.inbound_id, request, language, ending, due)
+
+    async def write_down(self, streams: Sequence[Stream]) -> None:
+        """Together: that is one commit."""
+        await asyncio.gather(*map(self._streams.write_down, streams))
 
     async def welcome(self, request: str) -> None:
         """Somebody has opened the chat; after five seconds it is too late."""

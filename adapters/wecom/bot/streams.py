@@ -39,6 +39,8 @@ class Ending:
     state: State
     words: str
     turn: str = ""
+    shed: bool = False
+    """Its message was too much: nobody works on it."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -65,9 +67,9 @@ class Stream:
     """With what it may have ended: the frame went out, and no acknowledgement came."""
     sent_at: float = float("-inf")
     turn: str = ""
-    due: float = 0.0
+    due: float
     """When `ending` comes true."""
-    ending: Ending | None = None
+    ending: Ending
     tries: int = 0
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -116,6 +118,8 @@ class Streams:
                 request=stream.request,
                 seconds=seconds,
                 state=stream.state,
+                turn=stream.turn,
+                shed=stream.ending.shed,
                 answer_id=stream.id,
             )
         except StoreUnavailable as error:
@@ -150,9 +154,9 @@ class Streams:
         return self._by_id.get(stream_id)
 
     def open_in(self, conversation: ConversationRef) -> Iterator[Stream]:
-        """Those that grow there, the first message's first."""
+        """Those that somebody works on there, the first message's first."""
         found = self._open.get(conversation, {})
-        return iter([found[inbound] for inbound in sorted(found)])
+        return iter([found[inbound] for inbound in sorted(found) if not found[inbound].ending.shed])
 
     @property
     def growing(self) -> list[Stream]:

@@ -93,7 +93,7 @@ async def test_a_refresh_is_answered_at_once_by_another_replica(called: Bench, w
 async def test_what_comes_too_late_for_the_stream_goes_to_the_response_url_once(
     called: Bench, wecom: FakeWeCom
 ) -> None:
-    async with called.running(dataclasses.replace(FAST, stream_ends=2.0, shed_ends=0.5)):
+    async with called.running(dataclasses.replace(FAST, stream_ends=2.0)):
         asked = wecom.chats.says("lisi", "什么时候到 T1 slow 4")
         await until(lambda: asked.finished)
         assert asked.said is not None
@@ -119,7 +119,7 @@ async def test_where_wecom_comes_no_more_the_response_url_is_used(called: Bench,
 
 async def test_a_response_that_was_not_confirmed_is_not_said_twice(called: Bench, wecom: FakeWeCom) -> None:
     fault = wecom.faults.add(Fault(kind="reset", method="aibot/response", apply=True, times=1))
-    async with called.running(dataclasses.replace(FAST, stream_ends=1.0, shed_ends=0.5)):
+    async with called.running(dataclasses.replace(FAST, stream_ends=1.0)):
         wecom.chats.says("lisi", "T1 slow 2")
         await until(lambda: len(wecom.calls("aibot/response")) == 2)
         await asyncio.sleep(0.5)

@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 
+import pytest
+
 from adapters.wecom.bot.phrases import ANSWERED_ABOVE, LATE, TOO_MUCH, WITH_PERSON, WORKING
+from bot.history import outbox
+from bot.messages import Author, ConversationRef, Outcome, Reply
 from bot.turns.limits import QueueLimits
 from tests.adapters.wecom.bot.house import FAST, Bench, LongDialogue, until
 from tests.fakes.wecom_aibot import DOWN, TAKEN_BACK, UP, FakeAiBot, Fault
@@ -266,3 +270,73 @@ async def test_a_long_answer_goes_on_in_a_second_message(bench: Bench, aibot: Fa
     words = "".join(post.text.removeprefix("<@zhangsan> ") for post in (first, second))
     assert words.replace("\n", "") == LongDialogue.TEXT
     assert aibot.violations == []
+
+
+async def test_an_answer_does_not_grow_in_the_place_of_a_message_that_was_left_out(
+    bench: Bench, aibot: FakeAiBot
+) -> None:
+    bench.limits = QueueLimits(user_per_minute=1, queue_per_conversation=20, queue_total=2000, max_message_chars=4000)
+    async with bench.running():
+        first = aibot.people.says("T1 slow 2", chat="wrGroup1")
+        await until(lambda: bench.dialogue.seen)
+        left_out = aibot.people.says("还有 T2", chat="wrGroup1")
+        await until(lambda: not aibot.streams.unfinished() and len(aibot.texts("wrGroup1")) == 2)
+    assert [post.text for post in aibot.answers(first)] == ["<@zhangsan> T1 完"]
+    assert [post.text for post in aibot.answers(left_out)] == ["<@zhangsan> 请稍候"]
+    assert aibot.violations == []
+
+
+async def test_should_every_refresh_count_the_end_comes_when_there_is_room(bench: Bench, aibot: FakeAiBot) -> None:
+    aibot.rates.refreshes, aibot.rates.windows = True, ((60.0, 4),)
+    bench.dialogue.snapshots = 8
+    async with bench.running():
+        asked = aibot.people.says("T1 slow 7")
+        await until(lambda: any("完" in str(heard.body) and heard.errcode == 45009 for heard in aibot.frames()))
+        aibot.clock.advance(61)
+        await until(lambda: aibot.answers(asked)[0].finished)
+    assert aibot.once("zhangsan", "T1 完").via == "stream"
+    assert len(aibot.posts()) == 1
+
+
+@pytest.mark.parametrize("chat", ["wrGroup1", "somebodys-group"])
+async def test_notices_find_a_group_or_a_colleague(bench: Bench, aibot: FakeAiBot, chat: str) -> None:
+    async with bench.running() as run:
+        aibot.people.says("T1", chat=chat)
+        aibot.people.says("T2", user="operator")
+        await until(lambda: len(aibot.texts()) == 2)
+    async with bench.running() as run:  # one that has heard of neither
+        for number, where in enumerate((chat, "operator")):
+            there = ConversationRef(platform="wecom_bot", account=aibot.bot_id, channel=where)
+            notice = Reply(outcome=Outcome.TICKET, text=f"新工单 {number}", language="zh", author=Author.NOTICE)
+            [part] = run.channel.render(notice)
+            assert run.channel.take_slot(there)
+            await run.channel.send(there, part, replaces=None, delivery_id=number, reply=notice)
+    assert aibot.texts(chat)[1:] == ["新工单 0"]
+    assert aibot.texts("operator")[1:] == ["新工单 1"]
+
+
+async def test_a_group_that_put_the_bot_out_is_gone(bench: Bench, aibot: FakeAiBot) -> None:
+    async with bench.running() as run:
+        aibot.people.says("T1 slow 1", chat="wrGroup1")
+        await until(lambda: aibot.posts())
+        aibot.people.dismisses("wrGroup1")
+        await until(lambda: run.core.outbox._failures == {} and bench.dialogue.running.total() == 0)
+        await asyncio.sleep(1.5)
+        aibot.people.says("T2", user="lisi")
+        await until(lambda: aibot.texts("lisi"))
+        assert await run.database.read(outbox.counts) == {"failed": 1}
+
+
+async def test_nothing_is_said_in_logs_that_people_or_wecom_keep_to_themselves(
+    bench: Bench, aibot: FakeAiBot, capsys: pytest.CaptureFixture[str]
+) -> None:
+    aibot.people.response_url = "https://qyapi.weixin.qq.com/cgi-bin/aibot/response?response_code=a-password"
+    aibot.faults.add(Fault(kind="error", method="aibot_respond_msg", errcode=40058, times=1))
+    async with bench.running():
+        aibot.people.says("T1 我的密码是 hunter2 slow 1")
+        await until(lambda: aibot.texts("zhangsan"))
+        aibot.links.kill()
+        await asyncio.sleep(0.3)
+    said = capsys.readouterr()
+    for secret in ("hunter2", "a-password", aibot.secret, "T1 完"):
+        assert secret not in said.out + said.err

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 
+from adapters.wecom.bot.phrases import LATE
 from bot.history.database import Database
 from bot.telemetry import Metrics
 from tests.adapters.wecom.bot.house import FAST, Bench, until
@@ -210,3 +211,18 @@ async def test_a_dead_process_loses_its_place_and_one_that_wakes_again_does_not_
         for task in (running, waiting):
             task.cancel()
         await asyncio.gather(running, waiting, return_exceptions=True)
+
+
+async def test_who_takes_over_finishes_what_the_other_one_has_begun(bench: Bench, aibot: FakeAiBot) -> None:
+    aibot.answering.survive = True
+    async with Database(address(bench.path), metrics=Metrics()) as database:
+        standby = bench.make(database, dataclasses.replace(FAST, stream_ends=2.0))
+        async with bench.running(dataclasses.replace(FAST, stream_ends=2.0)):
+            waiting = asyncio.create_task(standby.run(MemoryIntake()))
+            asked = aibot.people.says("hang T1")
+            await until(lambda: aibot.answers(asked) and "stands by" in standby.health().detail)
+        await until(lambda: aibot.answers(asked)[0].finished)
+        assert aibot.answers(asked)[0].text == LATE["en"]
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+    assert aibot.violations == []
