@@ -38,6 +38,8 @@ class Answerer:
         self._clock = clock
         self._timing = timing
         self._fetched: dict[str, asyncio.Event] = {}
+        self._missing: dict[int, float] = {}
+        """Since when a delivery's message is looked for."""
         self._silenced: asyncio.Queue[tuple[int, ...]] = asyncio.Queue(_ERRANDS)
 
     # -- What callbacks are answered --
@@ -109,7 +111,7 @@ class Answerer:
         card = card_of(reply, delivery_id) if forms.card else None
         words = addressed(conversation, forms.markdown)
         try:
-            answer = await self._answer_for(replaces, reply) if forms.number == 0 else None
+            answer = await self._answer_for(replaces, reply, delivery_id) if forms.number == 0 else None
             if answer is not None:
                 return await self._handed_over(answer, conversation, words, card, reply, use)
             await self._post(conversation, words, card, use)
@@ -117,16 +119,24 @@ class Answerer:
             raise NotSent(f"it can not be written down ({error})", retry_after=1.0) from None
         return use
 
-    async def _answer_for(self, replaces: str | None, reply: Reply) -> Answer | None:
-        """Where it belongs.
+    async def _answer_for(self, replaces: str | None, reply: Reply, delivery_id: int) -> Answer | None:
+        """Where it belongs; None where no message waits for it.
 
-        :raises NotSent: its message is so young that we may not have written that down yet.
+        :raises NotSent: a message does, and it is not written down how; WeCom's next attempt may tell.
         """
         if replaces is not None and (answer := await self._rows.get(replaces)) is not None:
             return answer
         if reply.author is not Author.BOT or not reply.answers:
             return None
-        return next(iter(await self._rows.of_messages(reply.answers)), None)
+        if found := await self._rows.of_messages(reply.answers):
+            self._missing.pop(delivery_id, None)
+            return found[0]
+        now = self._clock.monotonic()
+        if len(self._missing) > _ERRANDS:
+            self._missing.clear()
+        if now - self._missing.setdefault(delivery_id, now) < self._timing.row_wait:
+            raise NotSent("it is not known yet where it belongs", retry_after=1.0)
+        return None
 
     async def _handed_over(
         self,

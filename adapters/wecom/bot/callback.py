@@ -113,10 +113,14 @@ class Doorway:
         return await self._answerer.state(answer)
 
     async def _remembered(self, pressed: Pressed, receipt: Receipt | None) -> None:
-        """Where the reply to a pressed button can go, if WeCom says so: there is no answer that grows."""
-        code = response_code(pressed.response_url, self._api_url)
-        if receipt is None or receipt.inbound_id is None or not code:
+        """There is no answer that grows: the reply is a message of its own, there or where else there is a way."""
+        if receipt is None or receipt.inbound_id is None:
             return
         await self._rows.begin(
-            pressed.message.conversation, receipt.inbound_id, language="zh", code=code, seconds=0.0, state="ended"
+            pressed.message.conversation,
+            receipt.inbound_id,
+            language="zh",
+            code=response_code(pressed.response_url, self._api_url),
+            seconds=0.0,
+            state="ended",
         )

@@ -64,7 +64,7 @@ class BotTiming(Timing):
     """So long after the message WeCom comes no more."""
     response_life: float = 3540.0
     """A message may be answered at its response_url for an hour, once."""
-    row_wait: float = 5.0
-    """A message this young may have an answer before we have written down where it goes."""
+    row_wait: float = 20.0
+    """A reply waits so long for us to know where it belongs: after a crash in between, WeCom's next attempt tells."""
     keep: float = 7 * 86400.0
     """What is remembered of an answered message, for a thumb up or down that comes later."""

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import random
 from contextlib import AsyncExitStack
+from typing import Any
 
 import pytest
 
 from adapters.wecom.bot.phrases import ANSWERED_ABOVE, GONE, LATE, TOO_MUCH, WITH_PERSON, WORKING
-from bot.errors import Undeliverable
+from adapters.wecom.bot.rows import Rows
+from bot.errors import StoreUnavailable, Undeliverable
 from bot.history.database import Database
 from bot.messages import Author, ConversationRef, Outcome, Reply
 from bot.telemetry import Metrics
@@ -241,3 +244,43 @@ def _rows(connection):  # type: ignore[no-untyped-def]
     from bot.history.tables import growing_answers, inbound
 
     return sum(connection.execute(select(func.count()).select_from(one)).scalar() for one in (growing_answers, inbound))
+
+
+async def test_a_crash_between_storing_and_answering_the_callback_loses_nothing(
+    called: Bench, wecom: FakeWeCom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message was stored, where its answer goes was not, and WeCom was told nothing: it comes again."""
+    begin, failures = Rows.begin, [StoreUnavailable("the disk is full")]
+
+    async def failing(*arguments: Any, **named: Any) -> Any:
+        if failures:
+            await asyncio.sleep(0.5)  # long enough for the reply to be ready
+            raise failures.pop()
+        return await begin(*arguments, **named)
+
+    monkeypatch.setattr(Rows, "begin", failing)
+    async with called.running():
+        asked = wecom.chats.says("lisi", "T1")
+        await until(lambda: asked.finished)
+        assert asked.delivery is not None
+        assert [attempt.status for attempt in asked.delivery.attempts] == [503, 200]
+    assert wecom.texts("bot", "lisi") == ["T1 完"]
+    assert len(called.dialogue.seen) == 1
+    assert wecom.violations == []
+
+
+async def test_ten_thousand_bytes_of_anything_are_refused_or_ignored(called: Bench, wecom: FakeWeCom) -> None:
+    chance = random.Random(5)
+    async with called.running() as run:
+        asked = wecom.chats.says("lisi", "T1")
+        await until(lambda: asked.finished)
+        for _ in range(300):
+            sealed = wecom.feed.sealed(asked.msgid)
+            body, query = bytearray(sealed.body), dict(sealed.query)
+            for _ in range(chance.randint(1, 4)):
+                body[chance.randrange(len(body))] = chance.randrange(256)
+            if chance.random() < 0.5:
+                query[chance.choice(list(query))] = chance.choice(["", "x", "é", "0" * 40, "-1", "9" * 30])
+            status, _ = await wecom.feed.post("bot", dataclasses.replace(sealed, body=bytes(body), query=query))
+            assert 400 <= status < 500 or bytes(body) == sealed.body
+        assert await run.database.read(_rows) == 2
