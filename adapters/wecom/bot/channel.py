@@ -104,7 +104,12 @@ class BotChannel:
 
 
 class ConnectedChannel(BotChannel):
-    """Over the long connection."""
+    """Over the long connection.
+
+    Cancelling `run` does not end the connection; `close` does. In between the core lets running turns come to their
+    end, whose answers WeCom takes over this connection only, and what comes in meanwhile comes once: it is stored, for
+    the next start.
+    """
 
     def __init__(
         self,
@@ -122,8 +127,14 @@ class ConnectedChannel(BotChannel):
         self._sockets = sockets
         self._hearing = hearing
         self._keeper = keeper
+        self._work: asyncio.Task[None] | None = None
 
     async def run(self, intake: Intake) -> None:
+        if self._work is None or self._work.done():
+            self._work = asyncio.create_task(self._everything(intake), name="wecom_bot connection")
+        await asyncio.shield(self._work)
+
+    async def _everything(self, intake: Intake) -> None:
         async with asyncio.TaskGroup() as tasks:
             parts = [self._sockets.run(self._hearing.take), self._hearing.run(intake), self._keeper.run()]
             running = [tasks.create_task(part) for part in (*parts, self._tidy())]
@@ -135,7 +146,12 @@ class ConnectedChannel(BotChannel):
         return self._sockets.health()
 
     async def close(self) -> None:
-        """Connections end with `run`."""
+        work, self._work = self._work, None
+        if work is not None:
+            work.cancel()
+            await asyncio.wait([work])
+            if not work.cancelled() and (error := work.exception()) is not None:
+                log.warning("wecom.ended_badly", error=type(error).__name__)
 
 
 class CalledChannel(BotChannel):

@@ -7,10 +7,11 @@ import contextlib
 import dataclasses
 
 from adapters.wecom.bot.phrases import LATE
+from bot.clock import SystemClock
 from bot.history.database import Database
 from bot.telemetry import Metrics
 from tests.adapters.wecom.bot.house import FAST, Bench, until
-from tests.core.house import address
+from tests.core.house import address, open_house
 from tests.fakes.intake import MemoryIntake
 from tests.fakes.wecom_aibot import FakeAiBot, Fault
 
@@ -185,12 +186,14 @@ async def test_two_processes_hold_one_connection_and_the_second_takes_over(bench
         await asyncio.sleep(1.2)
         assert second.health().up
         assert aibot.links.opened == 1
-        running.cancel()  # an orderly end gives the lease back
+        running.cancel()
         await asyncio.gather(running, return_exceptions=True)
+        await first.close()  # an orderly end gives the lease back
         await until(lambda: aibot.links.live and second.health().detail == "", seconds=0.6)
         assert aibot.links.kicked == 0
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
+        await second.close()
 
 
 async def test_a_dead_process_loses_its_place_and_one_that_wakes_again_does_not_fight(
@@ -211,6 +214,8 @@ async def test_a_dead_process_loses_its_place_and_one_that_wakes_again_does_not_
         for task in (running, waiting):
             task.cancel()
         await asyncio.gather(running, waiting, return_exceptions=True)
+        await first.close()
+        await second.close()
 
 
 async def test_who_takes_over_finishes_what_the_other_one_has_begun(bench: Bench, aibot: FakeAiBot) -> None:
@@ -225,4 +230,29 @@ async def test_who_takes_over_finishes_what_the_other_one_has_begun(bench: Bench
         assert aibot.answers(asked)[0].text == LATE["en"]
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
+        await standby.close()
     assert aibot.violations == []
+
+
+async def test_a_stop_lets_running_answers_out_and_keeps_what_comes_in_for_the_next_start(
+    bench: Bench, aibot: FakeAiBot
+) -> None:
+    async with Database(address(bench.path), metrics=Metrics()) as database:
+        channel = bench.make(database)
+        async with open_house(bench.path, [], bench.dialogue, clock=SystemClock()) as core:
+            core.runner._channels = core.outbox._channels = {(channel.platform, channel.account): channel}
+            running = asyncio.create_task(channel.run(core.inbox))
+            await until(lambda: aibot.links.live)
+            asked = aibot.people.says("T1 slow 2")
+            await until(lambda: aibot.answers(asked))
+            running.cancel()  # as the core does first when it is told to stop
+            await asyncio.gather(running, return_exceptions=True)
+            aibot.people.says("T2", user="lisi")
+            await until(lambda: aibot.texts("zhangsan"))
+            assert aibot.answers(asked)[0].text == "T1 完"
+            assert aibot.links.live is not None
+            await channel.close()
+            assert aibot.links.live is None
+    async with bench.running():
+        await until(lambda: aibot.texts("lisi"))
+    assert aibot.once("lisi", "T2 完")
