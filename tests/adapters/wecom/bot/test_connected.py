@@ -340,3 +340,16 @@ async def test_nothing_is_said_in_logs_that_people_or_wecom_keep_to_themselves(
     said = capsys.readouterr()
     for secret in ("hunter2", "a-password", aibot.secret, "T1 完"):
         assert secret not in said.out + said.err
+
+
+async def test_three_hundred_colleagues_at_once_are_answered_once_each(bench: Bench, aibot: FakeAiBot) -> None:
+    bench.dialogue.latency = (0.0, 1.5)
+    async with bench.running():
+        for number in range(300):
+            aibot.people.says(f"T{number}", user=f"user{number}", chat=f"wrGroup{number // 10}" if number % 2 else "")
+        await until(lambda: len(aibot.texts()) >= 300, seconds=30.0)
+        await asyncio.sleep(0.5)
+    found = sorted(post.text.partition("> ")[2] or post.text for post in aibot.posts())
+    assert found == sorted(f"T{number} 完" for number in range(300))
+    assert aibot.streams.unfinished() == []
+    assert aibot.violations == []
