@@ -300,6 +300,15 @@ async def test_cards_are_judged(wecom: FakeWeCom, app: Asking, change: dict[str,
     assert await app.refused("message/send", **message) == 40058
 
 
+async def test_a_notice_leads_somewhere(wecom: FakeWeCom, app: Asking) -> None:
+    wecom.colleagues.knows("zhangsan")
+    card = {"card_type": "text_notice", "main_title": {"title": "x"}, "card_action": {"type": 0}}
+    message = {"touser": "zhangsan", "agentid": 1000002, "msgtype": "template_card", "template_card": card}
+    assert await app.refused("message/send", **message) == 42045
+    card["card_action"] = {"type": 1, "url": "https://example.org"}
+    assert "response_code" not in await app.ok("message/send", **message)
+
+
 # -- The webhook --
 
 

@@ -24,6 +24,7 @@ WORDS = {
     41002: "corpid missing",
     41004: "corpsecret missing",
     42001: "access_token expired",
+    42045: "Template_Card card_action Missing or Invalid",
     43001: "require GET method",
     43002: "require POST method",
     44004: "text content is empty",
