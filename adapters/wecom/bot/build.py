@@ -71,6 +71,7 @@ def _connected(
         timing=timing,
     )
     streams = Streams(sockets, rows, clock=clock, sleep=sleep, timing=timing)
+    receiver.turn_of = streams.turn_of
     speaker = Speaker(sockets=sockets, streams=streams, rows=rows, pacer=pacer, clock=clock, sleep=sleep, timing=timing)
     return ConnectedChannel(
         account=settings.bot_id,

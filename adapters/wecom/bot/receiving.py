@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from adapters.wecom.bot.parsing import Judged, Parsed, Pressed, Reading, Said, parse
 from adapters.wecom.bot.rows import Rows
 from adapters.wecom.bot.timing import BotTiming
 from bot.errors import StoreUnavailable
-from bot.messages import IncomingMessage, Receipt
+from bot.messages import ConversationRef, IncomingMessage, Receipt
 from bot.ports import Clock, Intake
 
+TurnOf: TypeAlias = Callable[[str], tuple[str, ConversationRef] | None]
 Storable: TypeAlias = Said | Pressed | Judged
 """What the core has to hear of."""
 
@@ -29,6 +30,8 @@ class Receiver:
         self._rows = rows
         self._clock = clock
         self._timing = timing
+        self.turn_of: TurnOf = _nobody_knows
+        """What is known of answers before it is written down."""
 
     def read(self, body: Mapping[str, Any]) -> Parsed:
         """What it means."""
@@ -50,8 +53,13 @@ class Receiver:
         return tuple(next(receipts) if message is not None else None for message in found)
 
     async def _judgement(self, judged: Judged) -> IncomingMessage | None:
-        answer = await self._rows.get(judged.answer)
-        if answer is None or not answer.turn:
-            return None
+        known = self.turn_of(judged.answer)
+        if known is None:
+            answer = await self._rows.get(judged.answer)
+            known = (answer.turn, answer.conversation) if answer is not None and answer.turn else None
         # Whose dialogue it was, and not whose thumb: in a group anybody may judge.
-        return judged.of_turn(answer.turn, answer.conversation)
+        return judged.of_turn(*known) if known is not None else None
+
+
+def _nobody_knows(answer: str) -> None:
+    return None

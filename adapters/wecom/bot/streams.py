@@ -59,6 +59,8 @@ class Stream:
     """WeCom shows it, as far as we know."""
     paid: bool = False
     """Its place among the conversation's messages is taken, and its reply needs no other."""
+    restored: bool = False
+    """Another process has begun it, and may have ended it."""
     unreachable: bool = False
     """WeCom takes nothing more for it."""
     text: str = field(default="", repr=False)
@@ -140,6 +142,7 @@ class Streams:
                 born=now - max((today - answer.opened_at).total_seconds(), 0.0),
                 state=answer.state,
                 begun=True,
+                restored=True,
                 paid=answer.state == "open",
                 turn=answer.turn,
                 due=now + max((answer.ends_at - today).total_seconds(), 0.0),
@@ -149,6 +152,11 @@ class Streams:
 
     def of_message(self, inbound: int) -> Stream | None:
         return self._by_message.get(inbound)
+
+    def turn_of(self, stream_id: str) -> tuple[str, ConversationRef] | None:
+        """Whose reply it is, as far as this process knows: sooner than it is written down."""
+        stream = self._by_id.get(stream_id)
+        return (stream.turn, stream.conversation) if stream is not None and stream.turn else None
 
     def get(self, stream_id: str) -> Stream | None:
         return self._by_id.get(stream_id)
@@ -244,8 +252,10 @@ class Streams:
             stream.last_words = doubtful
             if not stream.unreachable:
                 raise
-            # If the frame that was not acknowledged was the end, then this is what WeCom says to a second one.
-            return refused.errcode in _OVER and doubtful == text
+            # If the frame that was not acknowledged was the end, then this is what WeCom says to a second one; and a
+            # stream that is over before its time was ended by us, in a process that could not write it down any more.
+            in_time = self._clock.monotonic() < stream.due
+            return refused.errcode in _OVER and (doubtful == text or (stream.restored and in_time))
         except NotReached:
             stream.last_words = doubtful
             raise

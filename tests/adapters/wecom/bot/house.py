@@ -19,6 +19,7 @@ from adapters.wecom.bot.channel import BotChannel, CalledChannel
 from adapters.wecom.bot.settings import CALLBACK_PATH, ChannelSettings
 from adapters.wecom.bot.timing import BotTiming
 from bot.clock import SystemClock
+from bot.history import outbox
 from bot.history.database import Database
 from bot.messages import ConversationRef, DialogueState, HistoryEntry, Outcome, Reply, Turn, TurnResult
 from bot.ports import SnapshotSink, Surroundings
@@ -164,6 +165,13 @@ async def until(condition: Callable[[], object], seconds: float = 15.0) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError("what the test waits for did not happen")
         await asyncio.sleep(0.01)
+
+
+async def all_sent(run: Run) -> None:
+    """Waits until every reply is marked as sent, or given up."""
+    async with asyncio.timeout(15):
+        while {"waiting", "sending"} & set(await run.database.read(outbox.counts)):
+            await asyncio.sleep(0.02)
 
 
 async def fresh(folder: Path) -> Path:

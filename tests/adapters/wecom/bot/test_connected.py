@@ -11,7 +11,7 @@ from adapters.wecom.bot.phrases import ANSWERED_ABOVE, LATE, TOO_MUCH, WITH_PERS
 from bot.history import outbox
 from bot.messages import Author, ConversationRef, Outcome, Reply
 from bot.turns.limits import QueueLimits
-from tests.adapters.wecom.bot.house import FAST, Bench, LongDialogue, until
+from tests.adapters.wecom.bot.house import FAST, Bench, LongDialogue, all_sent, until
 from tests.fakes.wecom_aibot import DOWN, TAKEN_BACK, UP, FakeAiBot, Fault
 
 
@@ -304,6 +304,7 @@ async def test_notices_find_a_group_or_a_colleague(bench: Bench, aibot: FakeAiBo
         aibot.people.says("T1", chat=chat)
         aibot.people.says("T2", user="operator")
         await until(lambda: len(aibot.texts()) == 2)
+        await all_sent(run)
     async with bench.running() as run:  # one that has heard of neither
         for number, where in enumerate((chat, "operator")):
             there = ConversationRef(platform="wecom_bot", account=aibot.bot_id, channel=where)
@@ -324,6 +325,7 @@ async def test_a_group_that_put_the_bot_out_is_gone(bench: Bench, aibot: FakeAiB
         await asyncio.sleep(1.5)
         aibot.people.says("T2", user="lisi")
         await until(lambda: aibot.texts("lisi"))
+        await all_sent(run)
         assert await run.database.read(outbox.counts) == {"failed": 1}
 
 

@@ -10,7 +10,7 @@ from adapters.wecom.bot.phrases import LATE
 from bot.clock import SystemClock
 from bot.history.database import Database
 from bot.telemetry import Metrics
-from tests.adapters.wecom.bot.house import FAST, Bench, until
+from tests.adapters.wecom.bot.house import FAST, Bench, all_sent, until
 from tests.core.house import address, open_house
 from tests.fakes.intake import MemoryIntake
 from tests.fakes.wecom_aibot import FakeAiBot, Fault
@@ -152,6 +152,19 @@ async def test_an_unanswered_messages_stream_is_finished_by_the_next_process(ben
     assert [post.text for post in aibot.answers(asked)] == ["T1 完"]
     assert len(aibot.posts()) == 1
     assert aibot.violations == []
+
+
+async def test_a_kill_before_the_acknowledgement_of_the_end_is_no_second_answer(bench: Bench, aibot: FakeAiBot) -> None:
+    aibot.answering.survive = True
+    aibot.faults.add(Fault(kind="no_ack", method="aibot_respond_msg", contains="完", apply=True, times=1))
+    async with bench.running():
+        aibot.people.says("T1")
+        await until(lambda: aibot.texts("zhangsan"))
+    async with bench.running() as run:
+        await all_sent(run)
+        await asyncio.sleep(0.3)
+    assert aibot.texts("zhangsan") == ["T1 完"]
+    assert len(aibot.posts()) == 1
 
 
 async def test_where_that_can_not_be_the_answer_comes_by_itself_and_once(bench: Bench, aibot: FakeAiBot) -> None:
