@@ -299,6 +299,41 @@ reply_windows = Table(
     _time("updated_at"),
 )
 
+# The answer to one message, on a platform that lets it grow in the place that the message opened for it.
+growing_answers = Table(
+    "growing_answers",
+    metadata,
+    Column("id", String(64), primary_key=True),  # ours; the platform knows the answer by it
+    Column("platform", String(40), nullable=False),
+    Column("account", String(200), nullable=False),
+    Column("channel", String(200), nullable=False),
+    Column("thread", String(200), nullable=False),
+    _reference("inbound_id", "inbound.id", unique=True),
+    Column("language", String(35), nullable=False),
+    Column("request", String(300), nullable=False),  # the platform's name of the call that it answers
+    Column("code", String(1000), nullable=False),  # for one answer that comes too late for that; "" for none
+    Column("code_for", String(80), nullable=False),  # what the code was used for; "": it is still good
+    _choice("state", "open", "answered", "late", "ended", "elsewhere"),
+    Column("turn", String(200), nullable=False),  # whose reply it is; "" before
+    Column("text", Text, nullable=False),  # as it stands, where the platform comes and asks for it
+    Column("card", JSON(none_as_null=True), nullable=True),
+    Column("fetched", Integer, nullable=False),  # 1: the platform has come for the end of it
+    _time("opened_at"),
+    _time("ends_at"),  # by itself, if nobody has finished it
+    Column("updated_at", UtcDateTime, nullable=False, index=True),
+    Index("ix_growing_answers_place", "platform", "account", "channel", "thread", "state"),
+)
+
+# What one process at a time may do (hold a connection that a platform allows once). Whoever holds it counts on.
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", String(200), primary_key=True),
+    Column("owner", String(200), nullable=False),
+    Column("beat", BigInteger, nullable=False),
+    _time("updated_at"),
+)
+
 # -- For a channel that people install into workspaces of their own --
 #
 # Read and written by a platform's own library, inside our transactions: the columns are those it knows by name, and
