@@ -14,7 +14,6 @@ SHIPPED = [*CORE, *sorted((ROOT / "adapters").rglob("*.py")), *sorted((ROOT / "k
 PLATFORM = re.compile(r"telegram|slack|wecom", re.IGNORECASE)
 
 KNOWS_PLATFORMS = {
-    "bot/settings.py": "names the sections of channels that this version has no adapter for, to say so",
 }
 READS_ENVIRONMENT = {
     "bot/cli/common.py": "hands the environment to bot.settings, its only reader",
