@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
 
 Range = tuple[int, int]
@@ -28,17 +28,30 @@ _REGIONAL = ("\U0001f1e6", "\U0001f1ff")
 _SKIN_TONE = ("\U0001f3fb", "\U0001f3ff")
 
 
-def cut(text: str, limit: int, atoms: Iterable[Range] = ()) -> list[Range]:
+def utf16_width(char: str) -> int:
+    """UTF-16 code units of one character."""
+    return 2 if char > "\uffff" else 1
+
+
+def utf8_width(char: str) -> int:
+    """Bytes of one character in UTF-8."""
+    return 1 if char < "\x80" else 2 if char < "\u0800" else 3 if char < "\U00010000" else 4
+
+
+def cut(
+    text: str, limit: int, atoms: Iterable[Range] = (), *, width: Callable[[str], int] = utf16_width
+) -> list[Range]:
     """Cuts `text` into ranges of at most `limit` UTF-16 code units that together hold all but white space.
 
     `atoms` are ranges (properly nested or apart) that stay whole while they fit into one part; addresses of web
     pages are kept whole as well. An atom over the limit is continued in the next part. White space around a cut is
     left out, but for the indentation of the line that begins the next part.
-    Time is linear in the text. Raises `ValueError` for a limit under 2.
+    `width` measures in something else, such as bytes; an ASCII character has the width 1 in all of them.
+    Time is linear in the text. Raises `ValueError` for a limit under the width of the widest character.
     """
-    if limit < 2:
-        raise ValueError("a part has to hold at least one character of two code units")
-    units = _offsets(text)
+    if limit < width("\U0010ffff"):
+        raise ValueError("a part has to hold at least one character of the widest kind")
+    units = _offsets(text, width)
     whole = _whole_ranges(text, units, limit, atoms)
     parts: list[Range] = []
     start = _skip_blank(text, 0)
@@ -52,11 +65,11 @@ def cut(text: str, limit: int, atoms: Iterable[Range] = ()) -> list[Range]:
     return parts
 
 
-def _offsets(text: str) -> Sequence[int]:
-    """The code unit at which each code point begins, and the length of the whole as the last one."""
+def _offsets(text: str, width: Callable[[str], int]) -> Sequence[int]:
+    """The unit at which each code point begins, and the length of the whole as the last one."""
     if text.isascii():
         return range(len(text) + 1)
-    return list(accumulate((2 if char > "\uffff" else 1 for char in text), initial=0))
+    return list(accumulate(map(width, text), initial=0))
 
 
 def _whole_ranges(text: str, units: Sequence[int], limit: int, atoms: Iterable[Range]) -> list[Range]:

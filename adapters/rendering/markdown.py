@@ -8,7 +8,7 @@ strict reader of CommonMark sees it, also between ideographs.
 import re
 import string
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from adapters.rendering.cutting import cut
@@ -59,11 +59,18 @@ class _Place:
     """How many lists and quotes stand around."""
 
 
-def render(markdown: str, *, limit: int = RICH_LIMIT, special: re.Pattern[str] = _SPECIAL) -> tuple[str, ...]:
+def render(
+    markdown: str,
+    *,
+    limit: int = RICH_LIMIT,
+    special: re.Pattern[str] = _SPECIAL,
+    measure: Callable[[str], int] = utf16_length,
+) -> tuple[str, ...]:
     """`markdown`, sanitised, in parts of at most `limit` UTF-16 code units, 500 blocks and 20 table columns.
 
     Cut between blocks, list items, table rows (with the head repeated) and lines of code (the fence closed and opened
-    again). Blank Markdown has no parts. Never raises for any text. `special` matches what gets a backslash.
+    again). Blank Markdown has no parts. Never raises for any text. `special` matches what gets a backslash;
+    `measure` says how long a text is, where that is not in UTF-16 code units.
     """
     place = _Place(special=special)
     parts: list[list[Block]] = []
@@ -71,7 +78,7 @@ def render(markdown: str, *, limit: int = RICH_LIMIT, special: re.Pattern[str] =
     waiting = list(reversed(parse(markdown)))
     while waiting:
         block = waiting.pop()
-        length, weight = utf16_length(_block(block, place)), _weight(block)
+        length, weight = measure(_block(block, place)), _weight(block)
         if length > limit or weight > BLOCK_LIMIT:
             waiting.extend(reversed(_divided(block)))
             continue

@@ -1,0 +1,1 @@
+"""The adapter of WeCom group robots (群机器人): notices for operators."""
