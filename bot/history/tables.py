@@ -277,6 +277,28 @@ feedback = Table(
     CheckConstraint("rating in ('up', 'down')", name="rating"),
 )
 
+# -- For a channel on which we may write to a person only so often, and only for so long, after they wrote --
+#
+# Written before what the person said is accepted, so the person's own row may not be there yet.
+
+reply_windows = Table(
+    "reply_windows",
+    metadata,
+    Column("platform", String(40), primary_key=True),
+    Column("account", String(200), primary_key=True),
+    Column("channel", String(200), primary_key=True),
+    Column("thread", String(200), primary_key=True),
+    Column("person", String(200), nullable=False, index=True),  # people.id
+    Column("salt", String(32), nullable=False),  # of the names of messages: another database makes other names
+    _time("heard_at", null=True),  # when the person last wrote
+    Column("heard_id", String(200), nullable=False, default=""),  # the name of what they wrote then
+    Column("sent", JSON, nullable=False, default=list),  # names of the messages that have, or may have, left since
+    _choice("held_by", "bot", "queue", "person"),
+    _time("held_at", null=True),
+    Column("welcome", String(64), nullable=False, default=""),  # digest of the last welcome's code: it is good once
+    _time("updated_at"),
+)
+
 # -- For a channel that people install into workspaces of their own --
 #
 # Read and written by a platform's own library, inside our transactions: the columns are those it knows by name, and

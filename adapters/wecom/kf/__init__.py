@@ -1,0 +1,1 @@
+"""微信客服: customers on WeChat, outside the company."""
