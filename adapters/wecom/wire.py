@@ -153,7 +153,7 @@ def _failure(path: str, status: int, answer: Mapping[str, Any] | None) -> WeComE
             return Refused(path, errcode, status=status, address=_our_address(errcode, answer))
         if 200 <= status <= 299:
             return None
-    if status in (HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT) or status >= 500:
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         # What became of the request behind whatever answered, nobody knows.
         return NoAnswer(path, f"HTTP {status}")
     if 200 <= status <= 299:

@@ -35,11 +35,11 @@ class Sender:
 
     def take_slot(self, conversation: ConversationRef) -> bool:
         """As `bot.ports.Channel.take_slot`: what is over a member's rate WeCom drops without a word."""
-        return self._pacer.take(conversation.channel)
+        return self._pacer.take(_key(conversation))
 
     async def wait_for_slot(self, conversation: ConversationRef) -> None:
         """As `bot.ports.Channel.wait_for_slot`."""
-        await self._pacer.wait(conversation.channel)
+        await self._pacer.wait(_key(conversation))
 
     async def send(self, conversation: ConversationRef, forms: Forms, *, delivery_id: int, reply: Reply) -> str:
         """As `bot.ports.Channel.send`: the form that shows most, and a lesser one where WeCom refuses it."""
@@ -83,6 +83,11 @@ class Sender:
         if isinstance(error, Refused) and error.errcode == failures.TOO_OFTEN:
             self._pacer.park_all(self._timing.frequency_pause)
         return failures.as_send_error(error, self._timing, section=SECTION)
+
+
+def _key(conversation: ConversationRef) -> str:
+    """One member, however an operator writes the id: the rate is theirs."""
+    return user_id(conversation.channel) or conversation.channel
 
 
 def _ladder(forms: Forms) -> Iterator[Forms]:

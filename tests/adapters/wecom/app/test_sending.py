@@ -147,6 +147,8 @@ async def test_a_member_never_hears_more_than_wecom_lets_through(app: App) -> No
             await channel.send(conversation(), part, replaces=None, delivery_id=number, reply=reply())
             sent += 1
     assert sent == len(app.wecom.messages("app", "lisi")) == 28
+    assert not channel.take_slot(conversation("LiSi"))
+    assert channel.take_slot(conversation("wangwu"))
 
 
 # -- The duplicate check --
