@@ -24,7 +24,7 @@ from bot.telemetry import get_logger
 _QUEUED, _PERSON = 2, 3
 _HOLDERS: Final[Mapping[int, Holder]] = {0: "bot", 1: "bot", _QUEUED: "queue", _PERSON: "person", 4: "bot"}
 """By `service_state`: new, ours, in the pool, with a colleague, ended (whoever writes then begins anew with us)."""
-_ENDED, _NOT_A_SERVICER = 95013, 95014
+_NOT_A_SERVICER = 95014
 _PASSING = frozenset({BUSY, TOO_OFTEN, TOO_MANY_AT_ONCE, *DEAD_TOKEN})
 
 log = get_logger(__name__)
@@ -37,6 +37,11 @@ class Holding:
         """:param hand_over_to: as in the settings."""
         self._client = client
         self._hand_over_to = hand_over_to
+
+    @property
+    def hands_over(self) -> bool:
+        """Whether anybody in WeCom is to get customers."""
+        return self._hand_over_to != DESK
 
     async def ask(self, conversation: ConversationRef) -> Holder:
         """
@@ -58,8 +63,6 @@ class Holding:
 
         :raises WeComError: WeCom can not be asked now; it is worth trying again.
         """
-        if self._hand_over_to == DESK:
-            return "bot"
         try:
             if self._hand_over_to == POOL:
                 return await self._pass_on(conversation, _QUEUED)

@@ -49,7 +49,7 @@ class Sender:
         try:
             taken = await self._place(conversation, words, delivery_id, reply)
             hands_over = words.last and _asks_for_a_person(reply)
-            if hands_over and taken.held:
+            if hands_over and taken.held and await self._is_with_others(conversation):
                 return taken.name  # an earlier attempt came to its end, and only we did not
             if taken.name not in self._arrived:
                 await self._say(conversation, words, taken, reply)
@@ -72,11 +72,15 @@ class Sender:
                 return found
             if found.why != "held":
                 raise self._refusal(found, reply)
-            holder = await self._holding.ask(conversation)
-            await self._windows.hold(conversation, holder)
-            if holder != "bot":
+            if await self._is_with_others(conversation):
                 raise Undeliverable(_HELD)
         raise NotSent("who has the customer changes just now", retry_after=_SOONEST)
+
+    async def _is_with_others(self, conversation: ConversationRef) -> bool:
+        """As WeCom says now; it is remembered."""
+        holder = await self._holding.ask(conversation)
+        await self._windows.hold(conversation, holder)
+        return holder != "bot"
 
     async def _say(self, conversation: ConversationRef, words: Words, taken: Taken, reply: Reply) -> None:
         body = {"touser": conversation.thread, "open_kfid": conversation.channel, "msgid": taken.name}
@@ -112,9 +116,7 @@ class Sender:
         if code in _NOBODY:
             return DestinationGone(f"WeCom knows no such customer or account ({error})")
         if code in _NO_SESSION:
-            holder = await self._holding.ask(conversation)
-            await self._windows.hold(conversation, holder)
-            return Undeliverable(_HELD if holder != "bot" else _ENDED)
+            return Undeliverable(_HELD if await self._is_with_others(conversation) else _ENDED)
         return error
 
     def _refusal(self, shut: Shut, reply: Reply) -> SendError:
@@ -134,9 +136,14 @@ class Sender:
         return NotSent(f"{_SPENT}; it goes out when they write again", retry_after=pause)
 
     async def _hand_over(self, conversation: ConversationRef) -> None:
+        if not self._holding.hands_over:
+            return
+        # Before it is true as well: from then on WeCom is asked of every message, and none that is said to a colleague
+        # is taken for ours in the moment between the two.
+        await self._windows.hold(conversation, "queue")
         holder = await self._holding.hand_over(conversation)
+        await self._windows.hold(conversation, holder)
         if holder != "bot":
-            await self._windows.hold(conversation, holder)
             log.info("wecom.handed_over", channel=SECTION, to=holder)
 
     def _remember(self, name: str) -> None:

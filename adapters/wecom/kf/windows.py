@@ -109,9 +109,11 @@ class Windows:
         if not notes:
             return frozenset()
         now = self._clock.now()
+        # Always in the same order: two processes that keep the same rows must not wait for each other.
+        in_order = sorted(notes, key=lambda note: (note.conversation.channel, note.conversation.thread))
 
         def work(connection: Connection) -> frozenset[ConversationRef]:
-            return frozenset(note.conversation for note in notes if _keep(connection, note, now))
+            return frozenset(note.conversation for note in in_order if _keep(connection, note, now))
 
         return await self._write(work)
 

@@ -158,6 +158,23 @@ async def test_a_message_is_said_once_however_often_it_is_sent(fake: FakeWeCom, 
     assert fake.violations == []
 
 
+async def test_a_process_that_died_while_it_sent_says_it_again_to_no_effect(fake: FakeWeCom, path: Path) -> None:
+    async with open_rig(fake, path) as rig:
+        fake.customers.says("wmA", "table")
+        await rig.until(lambda: len(fake.texts("kf", "wmA")) == 3)
+        await asyncio.sleep(0.1)
+        await rig.house.database.write(
+            lambda connection: connection.exec_driver_sql("UPDATE deliveries SET state = 'sending', parts_sent = 1")
+        )
+    async with open_rig(fake, path) as rig:
+        async with asyncio.timeout(5):
+            while (await rig.delivery(1)).state != "sent":
+                await asyncio.sleep(0.02)
+    assert len(fake.kf_api.repeated) == 2
+    assert len(fake.texts("kf", "wmA")) == 3
+    assert fake.violations == []
+
+
 async def test_a_name_that_wecom_refuses_because_it_knows_it_has_arrived(fake: FakeWeCom, path: Path) -> None:
     async with open_rig(fake, path) as rig:
         fake.customers.says("wmA", "T1")
