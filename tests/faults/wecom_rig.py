@@ -78,7 +78,7 @@ class WeComRig:
         """Starts everything, waits until WeCom is reached, that long at most, and ends it in order."""
         core = Core()
         around = Surroundings(
-            clock=SystemClock(), metrics=Metrics(), records=core, tickets=core, database=core,
+            clock=SystemClock(), metrics=Metrics(), records=core, tickets=core, database=core, came_back=core.came_back,
             public_url="https://help.example", max_message_chars=4000, max_body_bytes=2**20,
         )  # fmt: skip
         self.channels = {way: self._built(way, around) for way in self.ways}
