@@ -61,7 +61,7 @@ class Client:
 
     async def _call(self, method: str, query: Mapping[str, str], body: Mapping[str, Any] | None) -> Mapping[str, Any]:
         path = f"cgi-bin/{method}"
-        self._standing.require(path)
+        begun = self._standing.require(path)
         attempt = _Attempt()
         try:
             async with asyncio.timeout(self._timing.call), self._places:
@@ -74,7 +74,7 @@ class Client:
         else:
             self._standing.heard(path)
             return answer
-        self._standing.failed(failure)
+        self._standing.failed(failure, begun=begun)
         raise failure
 
     async def _repeated(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from adapters.wecom.failures import is_about_one_method, is_about_settings, operator_line
 from adapters.wecom.timing import Timing
 from adapters.wecom.wire import Refused, WeComError
@@ -27,6 +29,7 @@ class Standing:
         self._pause = timing.refused_pause
         self._refusals: dict[str, tuple[Refused, float]] = {}
         self._unreachable = ""
+        self._heard_at = -math.inf
 
     @property
     def trouble(self) -> str:
@@ -38,8 +41,11 @@ class Standing:
     def health(self) -> ChannelHealth:
         return ChannelHealth(up=not self.trouble, detail=self.trouble)
 
-    def require(self, method: str) -> None:
-        """:raises Refused: as the last time; there is no point in asking yet."""
+    def require(self, method: str) -> float:
+        """The time, by which `failed` knows when the call began.
+
+        :raises Refused: as the last time; there is no point in asking yet.
+        """
         now = self._clock.monotonic()
         for about in (_EVERYTHING, method):
             if (found := self._refusals.get(about)) is None:
@@ -49,18 +55,25 @@ class Standing:
                 raise refused.with_traceback(None)
             # This caller may try; the others wait for what it learns.
             self._refusals[about] = (refused, now + self._pause)
+        return now
 
     def heard(self, method: str) -> None:
         """WeCom has done what it was asked."""
         before = self.trouble
+        self._heard_at = self._clock.monotonic()
         self._unreachable = ""
         self._refusals.pop(_EVERYTHING, None)
         self._refusals.pop(method, None)
         if before and not self.trouble:
             log.info("wecom.up", channel=self._section, after=before)
 
-    def failed(self, error: WeComError) -> None:
-        """A call has failed. One line a kind of trouble: an outage has many faces and lasts long."""
+    def failed(self, error: WeComError, *, begun: float = math.inf) -> None:
+        """A call has failed. One line a kind of trouble: an outage has many faces and lasts long.
+
+        :param begun: what `require` returned: of an outage that has ended since, calls that hung in it tell nothing.
+        """
+        if not isinstance(error, Refused) and begun < self._heard_at:
+            return
         before = self.trouble
         if is_about_settings(error):
             assert isinstance(error, Refused)

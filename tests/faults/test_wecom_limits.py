@@ -40,8 +40,8 @@ async def test_a_long_answer_meets_the_apps_limits_and_loses_no_word(tmp_path: P
 
 
 async def test_a_long_answer_takes_three_of_a_customers_five_messages(tmp_path: Path) -> None:
-    answer = long_answer(LETTERS)
-    async with wecom_rig(tmp_path, ways=("kf",), rate_limits=True, dialogue=Storyteller(stories={"T1": answer})) as rig:
+    dialogue = Storyteller(stories={"T1": long_answer(LETTERS)})
+    async with wecom_rig(tmp_path, ways=("kf",), rate_limits=True, dialogue=dialogue) as rig:
         async with rig.life():
             rig.says("kf", 1, "tell T1")
             await rig.rest()

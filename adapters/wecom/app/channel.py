@@ -55,8 +55,9 @@ class AppChannel:
 
     async def run(self, intake: Intake) -> None:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._presses.run())
-            await asyncio.wait([tasks.create_task(self._look_after())])
+            running = [tasks.create_task(self._presses.run()), tasks.create_task(self._look_after())]
+            await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            # A task group takes no notice of a child that was cancelled: without this line we would go on without it.
             raise RuntimeError("looking after the WeCom app has ended")
 
     def routes(self, intake: Intake) -> Sequence[web.AbstractRouteDef]:

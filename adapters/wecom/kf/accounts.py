@@ -41,7 +41,8 @@ class Accounts:
         self._sleep = sleep
         self._timing = timing
         self._pullers: dict[str, Puller] = {}
-        self._idle: asyncio.Queue[Puller] = asyncio.Queue()
+        self._idle: asyncio.Queue[Puller | None] = asyncio.Queue()
+        """Readers that nobody runs; None: the upkeep has ended."""
         self._listed_at: float | None = None
 
     def call(self, open_kfid: str, token: str) -> None:
@@ -56,14 +57,17 @@ class Accounts:
 
     async def run(self, intake: Intake) -> None:
         """Looks after the list and runs every reader, until cancelled."""
-        self._idle = asyncio.Queue()
-        for puller in self._pullers.values():  # after an earlier run, or called for before this one
-            self._idle.put_nowait(puller)
-        async with asyncio.TaskGroup() as readers:
-            readers.create_task(self._look_after())
-            while True:
-                puller = await self._idle.get()
-                readers.create_task(puller.run(intake))
+        idle = self._idle = asyncio.Queue()
+        for known in self._pullers.values():  # after an earlier run, or called for before this one
+            idle.put_nowait(known)
+        # A task group takes no notice of a child that was cancelled: a reader is put to work again, and without the
+        # upkeep there is no going on.
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._look_after()).add_done_callback(lambda _: idle.put_nowait(None))
+            while (puller := await idle.get()) is not None:
+                reader = tasks.create_task(puller.run(intake))
+                reader.add_done_callback(lambda _, ended=puller: idle.put_nowait(ended))  # type: ignore[misc]
+            raise RuntimeError("looking after the accounts has ended")
 
     async def _look_after(self) -> None:
         """The list again and again: for new accounts, and to notice when WeCom can not be reached or refuses us."""

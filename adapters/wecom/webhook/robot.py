@@ -38,11 +38,11 @@ class Robot:
         :raises NotReached: nothing has happened.
         :raises NoAnswer: nobody knows what has.
         """
-        self._standing.require(self._path)
+        begun = self._standing.require(self._path)
         try:
             await self._repeated(body)
         except WeComError as error:
-            self._standing.failed(error)
+            self._standing.failed(error, begun=begun)
             raise
         self._standing.heard(self._path)
 
