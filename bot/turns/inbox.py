@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from bot import failpoints
 from bot.history import inbound
@@ -52,6 +54,7 @@ class Inbox:
         self._rates = Rates(limits.user_per_minute)
         self._notices = Notices()
         self._known = Known(conversations={}, people=set())
+        self._storing: set[asyncio.Task[tuple[Receipt, ...]]] = set()
 
     async def accept(
         self, messages: Sequence[IncomingMessage], *, cursor: tuple[str, str, str] | None = None
@@ -63,6 +66,21 @@ class Inbox:
         for admission in admissions:
             if not admission.shed:
                 self._expect(admission.message)
+        # Whoever waits may give up while the commit is under way. It comes to its end all the same, and turns have to
+        # begin then: the platform delivers again, and what is a duplicate begins none.
+        storing = asyncio.create_task(self._store(admissions, cursor, now))
+        self._storing.add(storing)
+        storing.add_done_callback(self._storing.discard)
+        return await asyncio.shield(storing)
+
+    async def cursor(self, platform: str, account: str) -> str | None:
+        """See `bot.ports.Intake.cursor`."""
+        return await self._database.read(lambda connection: inbound.read_cursor(connection, platform, account))
+
+    async def _store(
+        self, admissions: Sequence[Admission], cursor: tuple[str, str, str] | None, now: datetime
+    ) -> tuple[Receipt, ...]:
+        """Commits, and lets begin what the commit asks for."""
         try:
             stored = await self._database.write(
                 lambda connection: inbound.store(connection, admissions, cursor, self._known, now),
@@ -76,10 +94,6 @@ class Inbox:
         for admission, result in zip(admissions, stored, strict=True):
             self._after_commit(admission, result)
         return tuple(result.receipt for result in stored)
-
-    async def cursor(self, platform: str, account: str) -> str | None:
-        """See `bot.ports.Intake.cursor`."""
-        return await self._database.read(lambda connection: inbound.read_cursor(connection, platform, account))
 
     def _read(self, message: IncomingMessage) -> IncomingMessage:
         """The word "stop" means the button while an answer is growing, and is a message like any other otherwise."""

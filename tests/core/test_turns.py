@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -74,6 +75,21 @@ async def house(
 async def sentences(opened: House, person: Sender = LIN) -> list[str]:
     entries = await opened.database.read(lambda c: load_history(c, 1, person.id, after=0, limit=100))
     return [entry.text for entry in entries if isinstance(entry, CustomerSaid | BotSaid)]
+
+
+async def test_a_message_is_answered_whose_platform_gave_up_waiting_for_the_commit(tmp_path: Path) -> None:
+    """It was committed all the same, so what is delivered again is a duplicate that begins nothing."""
+    channel = MemoryChannel()
+    async with house(tmp_path, channel) as opened:
+        busy = asyncio.create_task(opened.database.write(lambda connection: time.sleep(0.3)))
+        await asyncio.sleep(0.05)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await opened.inbox.accept([said("T1", 1)])
+        [again] = await opened.inbox.accept([said("T1", 1)])
+        await busy
+        assert again.status is ReceiptStatus.DUPLICATE
+        await until(lambda: channel.texts(PLACE) == ["T1 完"])
 
 
 async def test_a_question_is_answered_once_and_remembered(tmp_path: Path) -> None:

@@ -55,6 +55,8 @@ class Feed:
         self.endpoints = endpoints
         self.attempts = 3
         self.ack_seconds = 5.0
+        self.pause = 0.0
+        """Seconds from the beginning of an attempt to the next one at least: what is refused is refused at once."""
         self.verify_seconds = 1.0
         self.deliveries: dict[str, Delivery] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -130,8 +132,10 @@ class Feed:
         for number in range(self.attempts):
             if delivery.fate:
                 return  # a repetition on order was taken meanwhile
-            if (await self.attempt(delivery, number)).acknowledged:
+            attempt = await self.attempt(delivery, number)
+            if attempt.acknowledged:
                 return
+            await self._state.clock.sleep(self.pause - attempt.seconds)
         if not delivery.fate:
             delivery.fate = "gave_up"
         self._state.touch()
