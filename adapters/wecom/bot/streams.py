@@ -15,7 +15,7 @@ from adapters.wecom.bot.replies import addressed
 from adapters.wecom.bot.rows import Answer, Rows, State, new_id
 from adapters.wecom.bot.sockets import Sockets
 from adapters.wecom.bot.timing import BotTiming
-from adapters.wecom.failures import TOO_OFTEN
+from adapters.wecom.failures import BUSY, TOO_OFTEN
 from adapters.wecom.wire import NoAnswer, NotReached, Refused
 from bot.errors import StoreUnavailable
 from bot.messages import ConversationRef, Language
@@ -249,9 +249,11 @@ class Streams:
         try:
             await self._frame(stream, text, finish=True)
         except Refused as refused:
-            stream.last_words = doubtful
             if not stream.unreachable:
+                # Whoever says that he is too busy may have done it all the same.
+                stream.last_words = text if refused.errcode == BUSY else doubtful
                 raise
+            stream.last_words = doubtful
             # If the frame that was not acknowledged was the end, then this is what WeCom says to a second one; and a
             # stream that is over before its time was ended by us, in a process that could not write it down any more.
             in_time = self._clock.monotonic() < stream.due
@@ -285,7 +287,8 @@ class Streams:
             stream.begun = begun
             raise
         except Refused as refused:
-            stream.begun = begun
+            if not (finish and refused.errcode == BUSY):  # that one may have been taken: see `_ended`
+                stream.begun = begun
             stream.unreachable = stream.unreachable or is_over(refused)
             raise
         finally:
