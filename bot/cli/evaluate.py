@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
@@ -118,7 +117,8 @@ def evaluate(
 
     settings = operator.settings()
     configure_logging(settings, quiet=True)
-    configurations = [_Configuration(name=_name_of(operator.config), settings=settings), *map(_other, against)]
+    configurations = [_Configuration(name=str(settings.file or "defaults"), settings=settings)]
+    configurations += [_Configuration(name=str(other), settings=operator.settings_of(other)) for other in against]
     name = Path(getattr(file, "name", "-")).name
     lines, sound = _read(file, name)
     chosen = [line for line in lines if split is None or line.question.split == split]
@@ -143,16 +143,6 @@ def evaluate(
         click.echo("\n".join(page(report, misses=misses)))
     _say_missed(report)
     return 0 if sound and met and not any(run.problems for run in runs) else 1
-
-
-def _name_of(config: Path | None) -> str:
-    return str(config or os.environ.get("KEFU_CONFIG") or "kefu.toml")
-
-
-def _other(config: Path) -> _Configuration:
-    from bot.settings import load_settings
-
-    return _Configuration(name=str(config), settings=load_settings(config, os.environ))
 
 
 def _read(file: BinaryIO, name: str) -> tuple[list[_Line], bool]:

@@ -72,7 +72,7 @@ def _figures(reports: Sequence[Report]) -> Iterator[str]:
             change = other["difference"].get(name)
             row += [_with_interval(name, other["figures"][name]), _change(change) if change else ""]
         rows.append(row)
-    yield from aligned(rows)
+    yield from (line.rstrip() for line in aligned(rows))
     yield ""
     yield "In brackets: the 95 % interval. *: the difference is more than chance, its interval leaves out 0."
 

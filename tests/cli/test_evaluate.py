@@ -203,7 +203,7 @@ def test_two_configurations_side_by_side(measured: Kefu, tmp_path: Path, timid: 
     file = write(tmp_path, *ROWS, *({"question": f"运费怎么算{'？' * n}", "expect": "answer"} for n in range(1, 7)))
     found = measured(file, "--against", timid, "--min", "answers.right=.6", "--json")
     (other,) = found.json["against"]
-    assert (found.status, found.json["config"], other["config"]) == (0, "kefu.toml", timid)
+    assert (found.status, found.json["config"], other["config"]) == (0, "defaults", timid)
     assert (other["answers"]["right"], other["answers"]["refused"]) == (0.0, 1.0)
     change = other["difference"]["answers.right"]
     assert change["value"] == -found.json["figures"]["answers.right"]["value"]
@@ -215,7 +215,7 @@ def test_two_configurations_side_by_side(measured: Kefu, tmp_path: Path, timid: 
     assert lines[0] == "labelled.jsonl: 16 questions, 2 configurations"
     right = next(line for line in lines if line.startswith("answers.right"))
     assert right.endswith("*") and "0.0% (0.0 to 25.9)" in right
-    assert f"{timid}: extractive" in lines and "kefu.toml: extractive" in lines
+    assert f"{timid}: extractive" in lines and "defaults: extractive" in lines
 
 
 def test_what_can_not_be_searched_is_named_by_its_configuration(measured: Kefu, tmp_path: Path) -> None:
