@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
+from math import log2
 
 from knowledge.values import Hit
 
@@ -64,18 +65,37 @@ async def evaluate(
 
 
 def first_right(hits: Sequence[Hit], gold: Collection[str]) -> int | None:
-    """The place, from 1, of the first hit whose document or passage is right, None past the tenth.
+    """The place, from 1, of the first hit whose document or passage is right, None past the tenth."""
+    return next(iter(right_places(hits, gold)), None)
 
-    A document counts once, at its best passage, so that one cut into many does not crowd out the others.
+
+def right_places(hits: Sequence[Hit], gold: Collection[str]) -> tuple[int, ...]:
+    """The places, from 1 to 10, of the hits whose document or passage is right.
+
+    A document counts once, at its best passage, so that one cut into many does not crowd out the others. Passages are
+    looked at where no document of the first ten is right.
     """
-    documents = dict.fromkeys(hit.document for hit in hits)
-    for place, document in enumerate(list(documents)[:_RANKED], start=1):
-        if document in gold:
-            return place
-    for place, hit in enumerate(hits[:_RANKED], start=1):
-        if hit.id in gold:
-            return place
-    return None
+    documents = list(dict.fromkeys(hit.document for hit in hits))[:_RANKED]
+    places = tuple(place for place, document in enumerate(documents, start=1) if document in gold)
+    return places or tuple(place for place, hit in enumerate(hits[:_RANKED], start=1) if hit.id in gold)
+
+
+def reciprocal(places: Sequence[int]) -> float:
+    """What one question adds to the MRR: 1 / the place of its first right hit, 0 without one."""
+    return 1 / places[0] if places else 0.0
+
+
+def ndcg(places: Sequence[int], gold: int) -> float:
+    """How near one question's ranking comes to one with all `gold` right ones in front, 0 to 1, over the first ten.
+
+    Beside the MRR, it counts every right document and not the first alone.
+    """
+    best = sum(_gain(place) for place in range(1, min(gold, _RANKED) + 1))
+    return min(1.0, sum(map(_gain, places)) / best) if best else 0.0
+
+
+def _gain(place: int) -> float:
+    return 1 / log2(place + 1)
 
 
 def figures(places: Sequence[int | None]) -> Figures:

@@ -29,6 +29,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "knowledge": ("bot.cli.knowledge:knowledge", "Fill, search and list the company's knowledge."),
     "tickets": ("bot.cli.tickets:tickets", "Work on tickets."),
     "eval": ("bot.cli.evaluate:evaluate", "Measure answers on a file of labelled questions."),
+    "insights": ("bot.cli.insights:insights", "Show what was asked in vain, and draft answers."),
     "deliveries": ("bot.cli.deliveries:deliveries", "Decide on replies that may not have arrived."),
     "db": ("bot.cli.db:db", "Upgrade, check and copy the database."),
 }

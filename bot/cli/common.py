@@ -27,10 +27,17 @@ class Operator:
         :raises SettingsError: one line for the operator.
         """
         if self._settings is None:
-            from bot.settings import load_settings
-
-            self._settings = load_settings(self.config, os.environ)
+            self._settings = self.settings_of(self.config)
         return self._settings
+
+    def settings_of(self, config: Path | None) -> Settings:
+        """Reads another configuration file, with the same environment over it.
+
+        :raises SettingsError: one line for the operator.
+        """
+        from bot.settings import load_settings
+
+        return load_settings(config, os.environ)
 
 
 def add_common_options(command: click.Command, *, recursive: bool = True) -> click.Command:

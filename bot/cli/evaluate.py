@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import click
 
 from bot.cli.common import Operator, configure_logging, json_option, print_json
+from bot.cli.measuring import AT_ONCE
 from bot.errors import OperatorError
 
 if TYPE_CHECKING:  # the core is imported when something is asked, not for `kefu eval --help`
     from adapters.terminal.batch import Result
+    from bot.cli.figures import Places, Threshold
     from bot.dialogue.labelled import LabelledQuestion
     from bot.dialogue.scoring import Asked
     from bot.settings import Settings
-
-AT_ONCE = 8
-"""Questions asked side by side: enough for a model to batch, few enough that each has its answer in time on a small
-machine."""
-_FOUND_AMONG = 5
-_SHOWN_CHARACTERS = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,37 +32,117 @@ class _Line:
     question: LabelledQuestion
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Configuration:
+    name: str
+    """As the operator gave it."""
+    settings: Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    """The file as one configuration answered it."""
+
+    configuration: _Configuration
+    places: Sequence[Places | None]
+    asked: Sequence[Asked]
+    problems: Sequence[tuple[int, str]]
+    """Which line got no proper reply, and why."""
+
+
+def _thresholds(kind: Literal["min", "max"]) -> Callable[..., tuple[Threshold, ...]]:
+    """Reads the values of an option that may be given several times."""
+
+    def read(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[Threshold, ...]:
+        from bot.cli.figures import NoThreshold, parse_threshold
+
+        try:
+            return tuple(parse_threshold(value, kind) for value in values)
+        except NoThreshold as error:
+            raise click.BadParameter(str(error), ctx, parameter) from None
+
+    return read
+
+
 @click.command("eval", short_help="Measure answers on a file of labelled questions.")
 @click.argument("file", metavar="FILE.jsonl", type=click.File("rb"))
 @click.option("--split", metavar="NAME", help="Only the lines of this split.")
+@click.option(
+    "--against",
+    metavar="FILE.toml",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Also ask another configuration, side by side. May be given several times.",
+)
+@click.option(
+    "--min",
+    "least",
+    metavar="NAME=VALUE",
+    multiple=True,
+    callback=_thresholds("min"),
+    help="Exit 1 if a figure is below, e.g. recall@1=.9 or answers.right=80%. May be given several times.",
+)
+@click.option(
+    "--max",
+    "most",
+    metavar="NAME=VALUE",
+    multiple=True,
+    callback=_thresholds("max"),
+    help="Exit 1 if a figure is above.",
+)
 @click.option("--at-once", type=click.IntRange(1, 64), default=AT_ONCE, show_default=True, metavar="N")
 @click.option("--misses", is_flag=True, help="Also list the questions that did not become what was expected.")
 @json_option
 @click.pass_obj
-def evaluate(operator: Operator, file: BinaryIO, split: str | None, at_once: int, misses: bool, as_json: bool) -> int:
+def evaluate(
+    operator: Operator,
+    file: BinaryIO,
+    split: str | None,
+    against: tuple[Path, ...],
+    least: tuple[Threshold, ...],
+    most: tuple[Threshold, ...],
+    at_once: int,
+    misses: bool,
+    as_json: bool,
+) -> int:
     """Measure answers on a file of labelled questions, with the configured knowledge and engine.
 
     Lines are {"question", "expect": "answer" | "refuse" | "ticket", "document"?, "answer"?, "collection"?,
     "language"?, "split"?}: the documents of which one must be named, and the words that the answer must hold. Every
     question is asked by somebody new, and nothing of it is kept: no message, no ticket.
+
+    --min and --max are about the configuration itself, not about those it is compared with.
     """
     from bot.cli.opening import without_a_trace
 
     settings = operator.settings()
     configure_logging(settings, quiet=True)
+    configurations = [_Configuration(name=str(settings.file or "defaults"), settings=settings)]
+    configurations += [_Configuration(name=str(other), settings=operator.settings_of(other)) for other in against]
     name = Path(getattr(file, "name", "-")).name
     lines, sound = _read(file, name)
     chosen = [line for line in lines if split is None or line.question.split == split]
     if not chosen:
         raise OperatorError(f"{name}: no labelled question" + (f" of the split {split!r}" if split else ""))
-    with without_a_trace(settings) as elsewhere:
-        report, answered = asyncio.run(_measure(elsewhere, chosen, name, at_once))
-    report = {"file": name, "split": split, "engine": _engine(settings), **report}
+    with ExitStack() as stack:
+        elsewhere = [
+            replace(one, settings=stack.enter_context(without_a_trace(one.settings))) for one in configurations
+        ]
+        runs = asyncio.run(_measure(elsewhere, chosen, at_once))
+    for run in runs:
+        whose = f"{run.configuration.name}: " if against else ""
+        for number, problem in run.problems:
+            click.echo(f"kefu: {whose}{name}:{number}: {problem}", err=True)
+    report = {"file": name, "split": split, **_report(runs, chosen)}
+    met = _judge(report, [*least, *most])
     if as_json:
         print_json(report)
     else:
-        _print_report(report, misses=misses)
-    return 0 if sound and answered else 1
+        from bot.cli.evaluation_tables import page
+
+        click.echo("\n".join(page(report, misses=misses)))
+    _say_missed(report)
+    return 0 if sound and met and not any(run.problems for run in runs) else 1
 
 
 def _read(file: BinaryIO, name: str) -> tuple[list[_Line], bool]:
@@ -88,84 +162,37 @@ def _read(file: BinaryIO, name: str) -> tuple[list[_Line], bool]:
     return lines, sound
 
 
-def _engine(settings: Settings) -> str:
-    model = settings.model
-    return model.backend if model.backend == "extractive" else f"{model.backend} {Path(model.name).name}"
-
-
 # --- Asking -------------------------------------------------------------------------------------------
 
 
-async def _measure(settings: Settings, lines: Sequence[_Line], name: str, at_once: int) -> tuple[dict[str, Any], bool]:
-    """The figures, and whether every question got a reply."""
-    from bot.dialogue.scoring import score
-    from knowledge.evaluation import figures
-
-    places = await _places(settings, lines)
-    asked, problems = await _ask(settings, lines, at_once)
-    for number, problem in problems:
-        click.echo(f"kefu: {name}:{number}: {problem}", err=True)
-    found = figures(places)
-    retrieval = {
-        "questions": found.questions,
-        "recall_1": round(found.recall_1, 4) if places else None,
-        "recall_5": round(found.recall_5, 4) if places else None,
-    }
-    report = {"retrieval": retrieval, **asdict(score(asked)), "misses": _misses(lines, asked)}
-    return report, not problems
-
-
-async def _places(settings: Settings, lines: Sequence[_Line]) -> list[int | None]:
-    """Where a search alone finds the first right document of each question that has one, from 1."""
-    from knowledge.config import KnowledgeConfig
+async def _measure(configurations: Sequence[_Configuration], lines: Sequence[_Line], at_once: int) -> list[_Run]:
+    from bot.cli.measuring import find_places
     from knowledge.errors import KnowledgeError
-    from knowledge.evaluation import first_right
-    from knowledge.service import open_knowledge
 
-    section = settings.knowledge
-    config = KnowledgeConfig(uri=section.uri, embedder=section.embedder, top_k=section.top_k)
     questions = [line.question for line in lines]
-    places = []
-    async with open_knowledge(config) as knowledge:
-        await knowledge.ensure_samples()
-        there = {summary.name for summary in await knowledge.collections()}
-        if missing := {question.collection for question in questions} - there:
-            raise KnowledgeError(f"there is no collection {', '.join(map(repr, sorted(missing)))}")
-        with _progress("Searching", len(questions)) as step:
-            for question in questions:
-                if question.documents:
-                    hits = await knowledge.retriever.search(
-                        question.question, collections=[question.collection], top_k=_FOUND_AMONG
-                    )
-                    places.append(first_right(hits, question.documents))
-                step()
-    return places
+    runs = []
+    # All are searched before one is asked: what can not be measured at all is known before an hour of answers.
+    found = []
+    for one in configurations:
+        try:
+            found.append(await find_places(one.settings, questions))
+        except KnowledgeError as error:
+            if one is not configurations[0]:
+                raise type(error)(f"{one.name}: {error}") from error
+            raise
+    for one, places in zip(configurations, found, strict=True):
+        asked, problems = await _ask(one.settings, lines, at_once)
+        runs.append(_Run(configuration=one, places=places, asked=asked, problems=problems))
+    return runs
 
 
 async def _ask(settings: Settings, lines: Sequence[_Line], at_once: int) -> tuple[list[Asked], list[tuple[int, str]]]:
-    """Every question as a batch of `kefu chat` asks it, and what went wrong with which line."""
-    from adapters.terminal.batch import answer_lines
-    from bot.cli.opening import open_terminal, terminal_channel, wait_until_open
+    from bot.cli.measuring import ask_all
 
-    batch = [
-        json.dumps({"id": at, "text": line.question.question, "collections": [line.question.collection]}).encode()
-        for at, line in enumerate(lines)
-    ]
-    asked: list[Asked] = []
-    problems: list[tuple[int, str]] = []
-    channel = terminal_channel(settings)
-    async with open_terminal(settings, channel) as opened:
-        await wait_until_open(opened)
-        with _progress("Asking", len(lines)) as step:
-
-            def take(result: Result) -> None:
-                line = lines[result.line - 1]
-                asked.append(_asked(line.question, result))
-                if result.problem:
-                    problems.append((line.number, result.problem))
-                step()
-
-            await answer_lines(batch, channel.ask, take, at_once=at_once)
+    texts = [(line.question.question, [line.question.collection]) for line in lines]
+    results = await ask_all(settings, texts, at_once=at_once)
+    asked = [_asked(line.question, result) for line, result in zip(lines, results, strict=True)]
+    problems = [(line.number, one.problem) for line, one in zip(lines, results, strict=True) if one.problem]
     return asked, problems
 
 
@@ -186,6 +213,50 @@ def _asked(question: LabelledQuestion, result: Result) -> Asked:
     )
 
 
+# --- Reporting ----------------------------------------------------------------------------------------
+
+
+def _report(runs: Sequence[_Run], lines: Sequence[_Line]) -> dict[str, Any]:
+    """The object of `--json`: the first run, with the others under "against"."""
+    from bot.cli.figures import differences_json, ratios
+
+    shares = [ratios(run.asked, run.places) for run in runs]
+    first, *others = [_report_of(run, lines) for run in runs]
+    against = [
+        {**report, "difference": differences_json(shares[0], share)}
+        for report, share in zip(others, shares[1:], strict=True)
+    ]
+    return {**first, "against": against}
+
+
+def _report_of(run: _Run, lines: Sequence[_Line]) -> dict[str, Any]:
+    from bot.cli.figures import figures_json, ratios
+    from bot.dialogue.scoring import score
+
+    scores = score(run.asked)
+    figures = figures_json(ratios(run.asked, run.places), scores)
+    retrieval = {
+        "questions": figures["recall@1"]["of"],
+        "recall_1": figures["recall@1"]["value"],
+        "recall_5": figures["recall@5"]["value"],
+        "mrr": figures["mrr"]["value"],
+        "ndcg_10": figures["ndcg@10"]["value"],
+    }
+    return {
+        "config": run.configuration.name,
+        "engine": _engine(run.configuration.settings),
+        "figures": figures,
+        "retrieval": retrieval,
+        **asdict(scores),
+        "misses": _misses(lines, run.asked),
+    }
+
+
+def _engine(settings: Settings) -> str:
+    model = settings.model
+    return model.backend if model.backend == "extractive" else f"{model.backend} {Path(model.name).name}"
+
+
 def _misses(lines: Sequence[_Line], asked: Sequence[Asked]) -> list[dict[str, Any]]:
     return [
         {
@@ -201,80 +272,28 @@ def _misses(lines: Sequence[_Line], asked: Sequence[Asked]) -> list[dict[str, An
     ]
 
 
-@contextmanager
-def _progress(what: str, total: int) -> Iterator[Callable[[], object]]:
-    """A bar on a terminal, drawn once it takes a moment; nothing where nobody looks."""
-    from tqdm import tqdm
-
-    with tqdm(
-        desc=what, total=total, unit=" questions", leave=False, delay=0.3, disable=not sys.stderr.isatty()
-    ) as bar:
-        yield bar.update
-
-
-# --- Printing -----------------------------------------------------------------------------------------
-
-
-def figure_rows(report: dict[str, Any]) -> list[tuple[str, str]]:
-    """The figures of a report (the object of `--json`) as a reader wants them: a name and a value each."""
-    found, answers = report["retrieval"], report["answers"]
-    refusals, tickets, latency = report["refusals"], report["tickets"], report["latency_ms"]
-    rows = [
-        ("right document found first", _percent(found["recall_1"])),
-        (f"right document among the first {_FOUND_AMONG}", _percent(found["recall_5"])),
-        ("answered, and right", _percent(answers["right"])),
-        ("answered, but wrong", _percent(answers["wrong"])),
-        ("refused though answerable", _percent(answers["refused"])),
-        ("right among all that was answered", _percent(answers["precision"])),
-        ("refusals: recall", _percent(refusals["recall"])),
-        ("refusals: precision", _percent(refusals["precision"])),
-        ("tickets: recall", _percent(tickets["recall"])),
-        ("tickets: precision", _percent(tickets["precision"])),
-        ("calibration error of the confidence", f"{report['calibration_error']:.3f}"),
+def _judge(report: dict[str, Any], thresholds: Sequence[Threshold]) -> bool:
+    """Whether the thresholds are met; the report then says which."""
+    report["thresholds"] = [
+        {
+            "figure": one.figure,
+            "value": report["figures"].get(one.figure, {}).get("value"),
+            one.kind: one.bound,
+            "met": one.met(report["figures"]),
+        }
+        for one in thresholds
     ]
-    for language, figures in report["languages"].items():
-        rows += [
-            (f"{language}: answered, and right", _percent(figures["right"])),
-            (f"{language}: refusals, recall", _percent(figures["refusals"])),
-            (f"{language}: tickets, recall", _percent(figures["tickets"])),
-        ]
-    return [*rows, ("latency, median", _seconds(latency["median"])), ("latency, p95", _seconds(latency["p95"]))]
+    return all(one["met"] for one in report["thresholds"])
 
 
-def confusion_rows(report: dict[str, Any]) -> list[list[str]]:
-    """What was expected against what it became, with a row and a column of names."""
-    confusion = report["confusion"]
-    columns = list(next(iter(confusion.values())))
-    rows = [[expect, *(str(became[column]) for column in columns)] for expect, became in confusion.items()]
-    return [["expected \\ became", *columns], *rows]
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of a table as lines: the first column to the left, the others to the right."""
-    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
-    return [
-        "  ".join(
-            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        )
-        for row in rows
-    ]
-
-
-def _print_report(report: dict[str, Any], *, misses: bool) -> None:
-    of = f"{report['file']}, split {report['split']}" if report["split"] else report["file"]
-    click.echo(f"{of}: {report['questions']} questions, {report['engine']}\n")
-    for table in (figure_rows(report), confusion_rows(report)):
-        click.echo("\n".join(aligned(table)) + "\n")
-    for miss in report["misses"] if misses else ():
-        words = " ".join(miss["question"].split())
-        shown = words[:_SHOWN_CHARACTERS] + ("…" if len(words) > _SHOWN_CHARACTERS else "")
-        became = "wrong answer" if miss["expect"] == miss["became"] else miss["became"]
-        click.echo(f"{report['file']}:{miss['line']}: {miss['expect']} became {became} ({miss['confidence']}): {shown}")
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{share:.1%}"
-
-
-def _seconds(milliseconds: float | None) -> str:
-    return "-" if milliseconds is None else f"{milliseconds / 1000:.2f} s"
+def _say_missed(report: dict[str, Any]) -> None:
+    for one in report["thresholds"]:
+        if one["met"]:
+            continue
+        if one["value"] is None:
+            reason = "could not be measured on these questions"
+        elif "min" in one:
+            reason = f"is {one['value']:g}, below {one['min']:g}"
+        else:
+            reason = f"is {one['value']:g}, above {one['max']:g}"
+        click.echo(f"kefu: {one['figure']} {reason}", err=True)

@@ -30,14 +30,23 @@ _UNLIMITED = 1_000_000_000
 
 
 @contextlib.asynccontextmanager
+async def open_database(settings: Settings) -> AsyncIterator[Database]:
+    """The database alone, beside a bot that may run.
+
+    :raises OperatorError: it can not be opened.
+    """
+    await asyncio.to_thread(schema.upgrade, settings.database.url)
+    async with Database(settings.database.url, metrics=Metrics()) as database:
+        yield database
+
+
+@contextlib.asynccontextmanager
 async def open_desk(settings: Settings) -> AsyncIterator[tuple[Desk, Store]]:
     """Tickets and deliveries, straight from the database; a bot that runs beside it sends what is decided here.
 
     :raises OperatorError: the database can not be opened.
     """
-    url = settings.database.url
-    await asyncio.to_thread(schema.upgrade, url)
-    async with Database(url, metrics=Metrics()) as database:
+    async with open_database(settings) as database:
         clock = SystemClock()
         yield Desk(database, prefix=settings.tickets.prefix, clock=clock), Store(database, clock)
 

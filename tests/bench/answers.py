@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bot.cli.evaluate import figure_rows
+from bot.cli.evaluation_tables import figure_rows
 from tests.bench.models import environment_of
 
 ROOT = Path(__file__).parents[2]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.cli.figures import figures_json, ratios
 from bot.dialogue.labelled import LabelledQuestion
 from bot.dialogue.scoring import Asked, score
 from bot.messages import Outcome
@@ -20,8 +21,9 @@ REFUSE = LabelledQuestion(question="today's weather", expect="refuse", language=
 
 def report(*asked: Asked) -> Report:
     """As `kefu eval --json` would print it."""
-    retrieval = {"questions": 1, "recall_1": 1.0, "recall_5": None}
-    return json.loads(json.dumps({"retrieval": retrieval, **asdict(score(asked))}))  # type: ignore[no-any-return]
+    scores = score(asked)
+    figures = figures_json(ratios(asked, [None] * len(asked)), scores)
+    return json.loads(json.dumps({"figures": figures, **asdict(scores)}))  # type: ignore[no-any-return]
 
 
 def test_engines_stand_side_by_side() -> None:

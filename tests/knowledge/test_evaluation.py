@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
-from knowledge.evaluation import LabelledQuestion, evaluate, figures, first_right
+from knowledge.evaluation import LabelledQuestion, evaluate, figures, first_right, ndcg, reciprocal, right_places
 from knowledge.values import Hit
 
 _HIT = Hit(
@@ -48,3 +49,20 @@ def test_figures_are_shares_of_all_questions() -> None:
     assert (found.questions, found.recall_1, found.recall_5) == (4, 0.25, 0.5)
     assert found.mrr_10 == pytest.approx((1 + 1 / 5 + 1 / 10) / 4)
     assert figures([]).mrr_10 == 0
+
+
+def test_every_right_document_of_the_first_ten_has_its_place() -> None:
+    hits = [_hit("a"), _hit("b"), _hit("a", part=1), _hit("c"), *(_hit(f"x{n}") for n in range(8)), _hit("d")]
+    assert right_places(hits, {"a", "c", "d"}) == (1, 3)
+    assert right_places(hits, {"a#1", "c#0"}) == (3, 4)  # passages are counted as they come
+    assert right_places(hits, {"d"}) == ()
+
+
+def test_what_one_question_adds() -> None:
+    assert (reciprocal((3, 4)), reciprocal(())) == (1 / 3, 0.0)
+    assert ndcg((1, 2), 2) == 1.0
+    assert ndcg((2,), 1) == pytest.approx(1 / math.log2(3))
+    # One of two right ones in front: 1 of 1 + 1 / log2(3).
+    assert ndcg((1,), 2) == pytest.approx(1 / (1 + 1 / math.log2(3)))
+    assert ndcg(tuple(range(1, 11)), 40) == 1.0  # ten places can not hold more
+    assert (ndcg((), 2), ndcg((), 0)) == (0.0, 0.0)
