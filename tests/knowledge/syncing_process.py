@@ -25,7 +25,6 @@ from knowledge.index import KnowledgeIndex
 from knowledge.service import open_knowledge
 from knowledge.sql_ledger import SqlLedger
 from tests.knowledge.hashing import HashingEmbedder
-from tests.knowledge.ledgers import open_product_ledger
 
 _Method = Callable[..., Awaitable[Any]]
 
@@ -87,7 +86,11 @@ STEPS = (
 async def _run(uri: str, sources: list[Path], die_at: str | None, database: Path | None) -> None:
     config = KnowledgeConfig(uri=uri, embedder="hashing")
     async with AsyncExitStack() as stack:
-        ledger = await stack.enter_async_context(open_product_ledger(database)) if database is not None else None
+        ledger = None
+        if database is not None:
+            from tests.knowledge.ledgers import open_product_ledger  # half a second that the others need not wait
+
+            ledger = await stack.enter_async_context(open_product_ledger(database))
         knowledge = await stack.enter_async_context(open_knowledge(config, embedder=HashingEmbedder(), ledger=ledger))
         if die_at:
             _arm(die_at)
