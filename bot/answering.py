@@ -33,6 +33,7 @@ from bot.settings import Settings
 from bot.telemetry import Metrics, get_logger
 from knowledge.config import KnowledgeConfig
 from knowledge.errors import EmbedderError, KnowledgeError
+from knowledge.ledger import Ledger
 from knowledge.service import open_knowledge
 
 INTENTS_FILE = "intents.toml"
@@ -57,6 +58,7 @@ class Answering:
         phrases: Phrases,
         ticketing: Ticketing,
         functions: Functions,
+        ledger: Ledger,
         metrics: Metrics,
         clock: Clock,
         data: Path,
@@ -66,6 +68,7 @@ class Answering:
         self._phrases = phrases
         self._ticketing = ticketing
         self._functions = functions
+        self._ledger = ledger
         self._metrics = metrics
         self._clock = clock
         self._data = data
@@ -98,7 +101,7 @@ class Answering:
     async def _open(self, stack: AsyncExitStack, *, patient: bool) -> None:
         config = self._settings.knowledge
         knowledge = await stack.enter_async_context(
-            open_knowledge(KnowledgeConfig(uri=config.uri, embedder=config.embedder, top_k=config.top_k))
+            open_knowledge(knowledge_config(self._settings), ledger=self._ledger)
         )
         report = await knowledge.ensure_samples()
         if report is not None:
@@ -157,6 +160,14 @@ class Answering:
                 detail=engine.detail if engine is not None else "is being opened",
             ),
         )
+
+
+def knowledge_config(settings: Settings) -> KnowledgeConfig:
+    """The knowledge's share of the settings."""
+    section = settings.knowledge
+    return KnowledgeConfig(
+        uri=section.uri, embedder=section.embedder, top_k=section.top_k, keep_versions=section.keep_versions
+    )
 
 
 def make_engine(settings: Settings, *, data: Path, metrics: Metrics, clock: Clock) -> Engine:

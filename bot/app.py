@@ -33,6 +33,7 @@ from bot.history.database import Database, sqlite_path
 from bot.history.function_calls import StoredCalls
 from bot.history.store import Store
 from bot.history.turns import Limits, unfinished
+from bot.ledger import product_ledger
 from bot.messages import ConversationRef
 from bot.ports import Channel, HttpChannel, Surroundings
 from bot.privacy import Redactor
@@ -99,6 +100,7 @@ class App:
             functions=Functions(
                 (*ticket_functions(ticketing), *functions), log=StoredCalls(database, clock), clock=clock
             ),
+            ledger=product_ledger(database, settings.database.url),
             metrics=metrics,
             clock=clock,
             data=data_folder(settings),

@@ -143,6 +143,8 @@ class Passage:
     """Full-text score, 0..1."""
     chance: float = 0.0
     """The probability that it answers the question, as the dialogue weighs it (`bot.dialogue.evidence`)."""
+    version: int = 0
+    """Of the knowledge that was searched (`kefu knowledge versions`); 0 where it counts none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -394,6 +396,8 @@ class TurnResult:
     functions: tuple[FunctionReturned, ...] = ()
     tokens: int = 0
     engine: str = ""
+    knowledge_version: int = 0
+    """Of the knowledge that the answer, or the refusal, was drawn from; 0 where nothing was found in it."""
 
 
 # -- Generation --

@@ -54,4 +54,5 @@ def _passage(hit: Hit) -> Passage:
         score=hit.score,
         dense=hit.dense,
         lexical=hit.lexical,
+        version=hit.version,
     )

@@ -115,6 +115,9 @@ class KnowledgeSettings(Section):
     """Sorts the found passages once more, e.g. "BAAI/bge-reranker-v2-m3"; "" for none."""
     top_k: int = Field(default=5, ge=1, le=50)
     """How many passages an answer may be drawn from."""
+    keep_versions: int = Field(default=10, ge=1, le=1000)
+    """How many versions of the knowledge can be looked at and rolled back to, the newest included. What only older ones
+    had is deleted; 1 keeps no past."""
 
 
 _VLLM_KEYS = ("max_model_len", "gpu_memory_utilization", "quantization", "dtype", "enforce_eager")

@@ -13,3 +13,6 @@ class KnowledgeConfig:
 
     top_k: int = 5
     """How many passages a search returns unless its caller says otherwise."""
+
+    keep_versions: int = 10
+    """How many versions can be rolled back to, the newest included; what older ones alone had is deleted."""

@@ -5,6 +5,8 @@ KnowledgeError
 ├── IndexMismatchError   the index was made with another embedder, or by a newer kefu
 ├── IndexMissingError    nothing has been indexed at this address yet
 ├── IndexUnreadableError the index is there but cannot be read
+├── IndexUnwritableError the index cannot be written, say for want of space
+├── LedgerError          the ledger cannot be used, or does not have what was asked for
 ├── SourceError          a named source is not there or cannot be a source
 └── SyncBusyError        another sync holds the index
 """
@@ -31,6 +33,10 @@ class IndexUnreadableError(KnowledgeError):
 
 
 class IndexUnwritableError(KnowledgeError):
+    pass
+
+
+class LedgerError(KnowledgeError):
     pass
 
 

@@ -26,7 +26,8 @@ from knowledge.embedders.base import Vector
 from knowledge.errors import IndexUnreadableError, IndexUnwritableError
 from knowledge.lance import FTS, IvfFlat, Session, connect_async
 from knowledge.locks import exclusive
-from knowledge.schema import IndexIdentity, read_identity, vector_array, vector_matrix
+from knowledge.schema import IndexIdentity, read_identity, read_stamp, vector_array, vector_matrix
+from knowledge.values import Stamp
 
 PASSAGES = "passages"
 STAGED = "staged_vectors"
@@ -61,7 +62,15 @@ class LiveTable:
 
     table: Any
     version: int
+    """LanceDB's, which also counts what maintenance does."""
+
     identity: IndexIdentity
+    stamp: Stamp | None
+    """The version of the ledger that it holds; None where it was written before there was one."""
+
+    @property
+    def number(self) -> int:
+        return self.stamp.number if self.stamp else 0
 
 
 class KnowledgeIndex:
@@ -92,6 +101,11 @@ class KnowledgeIndex:
     def is_local(self) -> bool:
         return self._folder is not None
 
+    @property
+    def folder(self) -> Path | None:
+        """Where it is on this machine, None for an object store."""
+        return self._folder
+
     def close(self) -> None:
         self._connection.close()
 
@@ -121,7 +135,7 @@ class KnowledgeIndex:
                 if attempt == 3:
                     raise IndexUnreadableError(f"the knowledge index cannot be read: {_line(error)}") from error
             else:
-                return LiveTable(table=table, version=version, identity=read_identity(schema))
+                return LiveTable(table=table, version=version, identity=read_identity(schema), stamp=read_stamp(schema))
         raise AssertionError("unreachable")
 
     async def _open(self, name: str) -> Any | None:
@@ -147,20 +161,19 @@ class KnowledgeIndex:
         finally:
             lock.__exit__(None, None, None)
 
-    async def replace(self, rows: Any) -> None:
-        """Makes `rows` (see schema.to_table) the whole content; `tidy` then removes the former one.
+    async def write(self, rows: Any) -> int:
+        """Makes `rows` (see schema.to_table) the whole content of a version that nobody follows yet, complete with its
+        indexes and on the disk. Its number is for `switch`.
 
-        Readers see the previous content until the last step, and the whole new one after it. Raises
-        IndexUnwritableError when it cannot be written, say for want of space.
+        Raises IndexUnwritableError when it cannot be written, say for want of space.
         """
         with _writing("what was there before stays in use"):
-            await self._replace(rows)
+            return await self._write(rows)
 
-    async def _replace(self, rows: Any) -> None:
-        schema = rows.schema
+    async def _write(self, rows: Any) -> int:
         # Overwriting what is not there works too, with a warning from Rust on the operator's screen.
         mode = "create" if await self._open(PASSAGES) is None else "overwrite"
-        table = await self._connection.create_table(PASSAGES, data=rows, schema=schema, mode=mode)
+        table = await self._connection.create_table(PASSAGES, data=rows, schema=rows.schema, mode=mode)
         if rows.num_rows:
             # Never over an empty table: such an index later finds nothing that was added to it.
             await table.create_index("terms", config=FULL_TEXT)
@@ -168,8 +181,32 @@ class KnowledgeIndex:
             await table.create_index("vector", config=IvfFlat(distance_type="cosine"))
         version = int(await table.version())
         await self._to_disk(PASSAGES)
-        await self._point(table, version)
-        await self._to_disk(PASSAGES)
+        return version
+
+    async def switch(self, version: int) -> None:
+        """Sends readers to a version that `write` made; `tidy` then removes the former one. Raises
+        IndexUnwritableError."""
+        with _writing("what was there before stays in use; the next sync goes on from here"):
+            table = await self._open(PASSAGES)
+            await self._point(table, version)
+            await self._to_disk(PASSAGES)
+
+    async def finish(self, stamp: Stamp) -> bool:
+        """Sends readers to what a killed sync had written of this version, if it came to be complete. Whether it did.
+
+        A version that the ledger has was complete and on the disk before the ledger had it.
+        """
+        try:
+            table = await self._open(PASSAGES)
+            if table is None or read_stamp(await table.schema()) != stamp:
+                return False
+            version = int(await table.version())
+            if await _live(table) == version:
+                return False
+        except LANCE_ERRORS:  # what reads it next says what is wrong
+            return False
+        await self.switch(version)
+        return True
 
     async def _point(self, table: Any, version: int) -> None:
         if await _live(table) is None:

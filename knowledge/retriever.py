@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 # How often another process's sync is looked for, in seconds: .3 ms on this machine's disk, a request
 # that costs money on an object store.
-_LOCAL_CHECK_SECONDS = 1.0
+_LOCAL_CHECK_SECONDS = 0.25
 _REMOTE_CHECK_SECONDS = 10.0
 
 _CACHED_SEARCHES = 1024  # about 5 KB each
@@ -28,7 +28,7 @@ _SearchKey = tuple[tuple[str, ...], str, int, int]
 
 
 class Retriever:
-    """Searches the version of the index that is in use, following other processes' syncs within a second.
+    """Searches the version of the index that is in use, following other processes' syncs within .25 s.
 
     Answers are kept by version, so that text a sync removed is never served from the cache. Equal questions
     at one time are searched once.
@@ -51,7 +51,12 @@ class Retriever:
 
     @property
     def version(self) -> int:
-        """Of the index being served; 0 before the first sync."""
+        """Of the knowledge being served, as the ledger counts; 0 before the first sync."""
+        return self._snapshot.number if self._snapshot else 0
+
+    @property
+    def _followed(self) -> int:
+        """The version of the table behind it."""
         return self._snapshot.version if self._snapshot else 0
 
     @property
@@ -162,7 +167,7 @@ class Retriever:
             raise IndexUnreadableError(f"the knowledge index cannot be read: {error}") from error
         if version is None and self._snapshot is not None:
             raise IndexUnreadableError("the knowledge index is gone")
-        if version is not None and (force or version != self.version):
+        if version is not None and (force or version != self._followed):
             self._snapshot = await self._open()
             self._full_text = True
             self._found.clear()
@@ -194,7 +199,7 @@ class Retriever:
     async def _search(self, key: _SearchKey) -> tuple[Hit, ...]:
         wanted, question, top_k, version = key
         found = await self._search_newest(question, wanted, top_k)
-        if self.version == version:
+        if self._followed == version:
             self._found.put(key, found)
         return found
 
@@ -203,7 +208,7 @@ class Retriever:
             return await self._ask(question, wanted, top_k)
         except LANCE_ERRORS:
             # Most likely a sync in another process has removed this version: open the one that follows it.
-            log.info("knowledge version vanished", extra={"version": self.version})
+            log.info("knowledge version vanished", extra={"version": self._followed})
         vanished = self._snapshot
         async with self._refreshing:
             if self._snapshot is vanished:

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from knowledge.embedders.base import Embedder, Vector
 from knowledge.errors import IndexMismatchError
-from knowledge.values import Chunk, Hit
+from knowledge.values import Chunk, Hit, Stamp
 
 # Raised when columns, the embedded texts or the searched terms change their meaning.
 FORMAT = 1
@@ -36,9 +36,10 @@ class IndexIdentity:
         return cls(embedder=embedder.name, dimension=embedder.dimension)
 
 
-def table_schema(identity: IndexIdentity) -> Any:
-    """The pyarrow schema of the passages, carrying the identity."""
+def table_schema(identity: IndexIdentity, stamp: Stamp) -> Any:
+    """The pyarrow schema of the passages, carrying the identity and the version they are."""
     metadata = {"format": FORMAT, "embedder": identity.embedder, "dimension": identity.dimension}
+    metadata |= {"version": stamp.number, "key": stamp.key}
     return pa.schema(
         [
             *(pa.field(name, pa.string()) for name in _TEXT_COLUMNS),
@@ -54,13 +55,23 @@ def table_schema(identity: IndexIdentity) -> Any:
 
 def read_identity(schema: Any) -> IndexIdentity:
     """Raises IndexMismatchError when another version of kefu wrote the table."""
-    raw = (schema.metadata or {}).get(_METADATA_KEY)
-    metadata = json.loads(raw) if raw else {}
+    metadata = _metadata(schema)
     if metadata.get("format", 0) > FORMAT:
         raise IndexMismatchError("the knowledge index was made by a newer kefu; upgrade, or sync with --rebuild")
     if metadata.get("format", 0) < FORMAT:
         raise IndexMismatchError("the knowledge index was made by an older kefu; sync with --rebuild")
     return IndexIdentity(embedder=metadata["embedder"], dimension=metadata["dimension"])
+
+
+def read_stamp(schema: Any) -> Stamp | None:
+    """The version that the table holds; None where it was written before there was a ledger."""
+    metadata = _metadata(schema)
+    return Stamp(number=metadata["version"], key=metadata["key"]) if "key" in metadata else None
+
+
+def _metadata(schema: Any) -> dict[str, Any]:
+    raw = (schema.metadata or {}).get(_METADATA_KEY)
+    return json.loads(raw) if raw else {}
 
 
 def mismatch(found: IndexIdentity, configured: IndexIdentity) -> IndexMismatchError:
@@ -124,7 +135,7 @@ def _terms(chunk: Chunk) -> str:
     return search_terms("\n".join((chunk.title, chunk.title, chunk.text, " ".join(chunk.tags))))
 
 
-def to_table(rows: Sequence[tuple[str, Chunk]], vectors: Vector, identity: IndexIdentity) -> Any:
+def to_table(rows: Sequence[tuple[str, Chunk]], vectors: Vector, identity: IndexIdentity, stamp: Stamp) -> Any:
     """(collection, passage) pairs and their vectors as a pyarrow table."""
     chunks = [chunk for _, chunk in rows]
     columns: dict[str, Any] = {
@@ -136,7 +147,7 @@ def to_table(rows: Sequence[tuple[str, Chunk]], vectors: Vector, identity: Index
     columns["hash"] = [content_hash(chunk) for chunk in chunks]
     columns["vector_key"] = [vector_key(chunk, identity) for chunk in chunks]
     columns["vector"] = vector_array(vectors, identity.dimension)
-    schema = table_schema(identity)
+    schema = table_schema(identity, stamp)
     return pa.table({name: columns[name] for name in schema.names}, schema=schema)
 
 
@@ -184,11 +195,11 @@ def shown_columns(table: Any) -> dict[str, Any]:
     return {name: table.column(name).combine_chunks() for name in SHOWN_COLUMNS}
 
 
-def to_hit(columns: Mapping[str, Any], row: int, *, score: float, dense: float, lexical: float) -> Hit:
+def to_hit(columns: Mapping[str, Any], row: int, *, score: float, dense: float, lexical: float, version: int) -> Hit:
     """One row of `shown_columns`."""
     values = {name: column[row].as_py() for name, column in columns.items()}
     values["tags"] = tuple(values["tags"])
-    return Hit(**values, score=score, dense=dense, lexical=lexical)
+    return Hit(**values, score=score, dense=dense, lexical=lexical, version=version)
 
 
 def _digest(parts: Iterable[str | None]) -> str:

@@ -1,6 +1,7 @@
 """The knowledge as one object: opened with the bot or a command, closed with it."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,23 +10,31 @@ from knowledge.config import KnowledgeConfig
 from knowledge.embedders import create_embedder, verify_weights
 from knowledge.embedders.base import Embedder
 from knowledge.encoder import QueryEncoder
-from knowledge.errors import IndexMissingError, SyncBusyError
+from knowledge.errors import IndexMismatchError, IndexMissingError, IndexUnreadableError, SyncBusyError
 from knowledge.index import KnowledgeIndex
+from knowledge.ledger import Ledger
+from knowledge.own_ledger import OwnLedger
 from knowledge.process import return_large_blocks, use_one_blas_thread
 from knowledge.retriever import Retriever
+from knowledge.rows import KnownVectors, Progress
 from knowledge.samples import SAMPLE_SOURCES, load_vectors
 from knowledge.schema import IndexIdentity
-from knowledge.sync import Progress, index_once, sync
+from knowledge.sync import Read, Sync, from_paths
 from knowledge.values import DEFAULT_COLLECTION, CollectionSummary, SyncReport
+
+log = logging.getLogger(__name__)
 
 
 class Knowledge:
-    """Made by `open_knowledge`."""
+    """Made by `open_knowledge`. What changes it raises SyncBusyError while another change is under way, in this process
+    or another, and then serves what it made."""
 
-    def __init__(self, index: KnowledgeIndex, embedder: Embedder, retriever: Retriever) -> None:
-        self._index = index
+    def __init__(
+        self, index: KnowledgeIndex, embedder: Embedder, retriever: Retriever, ledger: Ledger, *, keep_versions: int
+    ) -> None:
         self.embedder = embedder
         self.retriever = retriever
+        self._sync = Sync(index, embedder, ledger, keep_versions=keep_versions)
 
     async def sync(
         self,
@@ -35,36 +44,73 @@ class Knowledge:
         rebuild: bool = False,
         progress: Progress | None = None,
     ) -> SyncReport:
-        """Makes a collection equal to its source, and serves it from here on. See `knowledge.sync.sync`.
+        """Makes a collection equal to its files and folders. See `knowledge.sync.Sync.sync`.
 
-        Raises KnowledgeError; the index is then as it was.
+        Raises KnowledgeError; the knowledge is then as it was.
         """
-        await asyncio.to_thread(verify_weights, self.embedder.name)
-        report = await sync(
-            self._index,
-            self.embedder,
-            [Path(path) for path in paths],
-            collection=collection,
-            rebuild=rebuild,
-            progress=progress,
-            known=await asyncio.to_thread(load_vectors, self.embedder.name),
-        )
+        read = from_paths([Path(path) for path in paths])
+        return await self.sync_from(read, collection=collection, rebuild=rebuild, progress=progress)
+
+    async def sync_from(
+        self,
+        read: Read,
+        *,
+        collection: str = DEFAULT_COLLECTION,
+        rebuild: bool = False,
+        progress: Progress | None = None,
+    ) -> SyncReport:
+        """The same for any source. It is read once this sync has begun, so that it is not older than what others have
+        committed before."""
+        known = await self._known()
+        report = await self._sync.sync(read, collection=collection, rebuild=rebuild, known=known, progress=progress)
+        await self.retriever.refresh()
+        return report
+
+    async def rebuild(self, *, progress: Progress | None = None) -> SyncReport:
+        """Makes the index anew from the ledger. Raises KnowledgeError."""
+        report = await self._sync.rebuild(known=await self._known(), progress=progress)
+        await self.retriever.refresh()
+        return report
+
+    async def rollback(self, number: int, *, progress: Progress | None = None) -> SyncReport:
+        """Makes an older version the newest one. Raises KnowledgeError, LedgerError for a version that is not kept."""
+        report = await self._sync.rollback(number, known=await self._known(), progress=progress)
+        await self.retriever.refresh()
+        return report
+
+    async def forget(self, document: str, *, collection: str | None = None) -> SyncReport:
+        """Takes a document out of every version and off the disk, from one collection or (None) from all.
+
+        Raises KnowledgeError, LedgerError when no kept version has it.
+        """
+        report = await self._sync.forget(document, collection=collection, known=await self._known())
         await self.retriever.refresh()
         return report
 
     async def ensure_samples(self) -> SyncReport | None:
-        """Indexes the sample knowledge that ships with kefu, when nothing was ever indexed here.
+        """Makes ready what there is: ends a sync that was killed, makes an index anew that is gone, and indexes the
+        sample knowledge that ships with kefu when nothing was ever indexed here.
 
-        Takes .3 s with the embedder the shipped vectors are of, seconds with another. None when there
-        was something already, or another process is filling the index just now.
+        Takes .3 s for the samples with the embedder the shipped vectors are of, seconds with another. None unless
+        samples went in.
         """
         known = await asyncio.to_thread(load_vectors, self.embedder.name)
         try:
-            report = await index_once(self._index, self.embedder, SAMPLE_SOURCES, known=known)
+            await self._sync.mend(known=known)
+            samples = {name: from_paths(paths) for name, paths in SAMPLE_SOURCES.items()}
+            report = await self._sync.add_samples(samples, known=known)
         except SyncBusyError:
+            return None
+        except (IndexUnreadableError, IndexMismatchError) as error:
+            # What searches it says so, and goes on trying.
+            log.warning("knowledge index was not looked after", extra={"reason": str(error)})
             return None
         await self.retriever.refresh()
         return report
+
+    async def _known(self) -> KnownVectors:
+        await asyncio.to_thread(verify_weights, self.embedder.name)
+        return await asyncio.to_thread(load_vectors, self.embedder.name)
 
     async def collections(self) -> tuple[CollectionSummary, ...]:
         """Every collection of the newest version, by name; none before the first sync."""
@@ -84,10 +130,13 @@ def _suit_the_process() -> None:
 
 
 @asynccontextmanager
-async def open_knowledge(config: KnowledgeConfig, *, embedder: Embedder | None = None) -> AsyncIterator[Knowledge]:
+async def open_knowledge(
+    config: KnowledgeConfig, *, embedder: Embedder | None = None, ledger: Ledger | None = None
+) -> AsyncIterator[Knowledge]:
     """Loads the embedder, opens the index and reads what is served from memory: .3 s for 10,000 passages.
 
-    `embedder` stands in for the configured one, for tests. Raises EmbedderError, IndexUnreadableError.
+    `embedder` stands in for the configured one, for tests. `ledger` is the product's; without one, a file beside the
+    index is, made at the first sync. Raises EmbedderError, IndexUnreadableError.
     An index of another embedder is no error yet, so that it can be synced with `rebuild`: searching it is.
     """
     model: Embedder = embedder if embedder is not None else await asyncio.to_thread(create_embedder, config.embedder)
@@ -95,9 +144,11 @@ async def open_knowledge(config: KnowledgeConfig, *, embedder: Embedder | None =
     index = await KnowledgeIndex.connect(config.uri)
     encoder = QueryEncoder(model)
     retriever = Retriever(index, encoder, IndexIdentity.of(model), config.top_k)
+    own = OwnLedger(index.folder)
     try:
-        yield Knowledge(index, model, retriever)
+        yield Knowledge(index, model, retriever, ledger or own, keep_versions=config.keep_versions)
     finally:
+        await own.close()
         await retriever.close()
         await encoder.close()
         index.close()

@@ -42,7 +42,12 @@ class Snapshot(Protocol):
     """Searches one version. May raise what LanceDB raises when that version's files are gone."""
 
     @property
-    def version(self) -> int: ...
+    def version(self) -> int:
+        """The table's own, which also counts what maintenance does to it."""
+
+    @property
+    def number(self) -> int:
+        """The ledger's, 0 for an index without one."""
 
     @property
     def identity(self) -> IndexIdentity: ...
@@ -142,6 +147,7 @@ class MemorySnapshot:
 
     def __init__(self, live: LiveTable, shown: Any, matrix: Vector) -> None:
         self.version = live.version
+        self.number = live.number
         self.identity = live.identity
         self._table = live.table
         row_ids = shown.column("_rowid").to_numpy()
@@ -200,6 +206,7 @@ class MemorySnapshot:
                 score=float(fused.score[at]),
                 dense=float(cosines[rows[at]]),
                 lexical=float(fused.lexical[at]),
+                version=self.number,
             )
             for at in _best(fused.score, top_k)
         )
@@ -212,6 +219,7 @@ class DiskSnapshot:
         self, live: LiveTable, collections: tuple[CollectionSummary, ...], mean: Vector, passages: int
     ) -> None:
         self.version = live.version
+        self.number = live.number
         self.identity = live.identity
         self.collections = collections
         self._table = live.table
@@ -261,6 +269,7 @@ class DiskSnapshot:
                 score=float(fused.score[at]),
                 dense=float(cosines[at]),
                 lexical=float(fused.lexical[at]),
+                version=self.number,
             )
             for at in _best(fused.score, top_k)
         )

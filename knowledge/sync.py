@@ -1,264 +1,344 @@
-"""Makes a collection equal to its source: read, compare, embed what is new, commit in one step."""
+"""Everything that changes the knowledge: ledger and index go from one version to the next, in one step each.
+
+The order of the steps, and what is there when the process is killed between two of them, is in
+docs/decisions/0008-ledger.md.
+"""
 
 import asyncio
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-
 from knowledge.chunking import chunk_document
-from knowledge.documents import read_sources
-from knowledge.embedders.base import Embedder, Vector
-from knowledge.errors import IndexMismatchError, IndexUnreadableError
-from knowledge.index import LANCE_ERRORS, KnowledgeIndex
-from knowledge.schema import (
-    IndexIdentity,
-    content_hash,
-    embed_chunks,
-    mismatch,
-    to_chunks,
-    to_table,
-    vector_key,
-    vector_matrix,
+from knowledge.documents import SourceContents, read_sources
+from knowledge.embedders.base import Embedder
+from knowledge.errors import IndexMismatchError, IndexMissingError, IndexUnreadableError, LedgerError
+from knowledge.index import LANCE_ERRORS, KnowledgeIndex, LiveTable
+from knowledge.ledger import (
+    Change,
+    DocumentKey,
+    Ledger,
+    Passages,
+    Version,
+    VersionKind,
+    by_document,
+    digest_of,
+    documents_of,
+    following,
 )
-from knowledge.values import Chunk, Problem, SyncReport
+from knowledge.rows import KnownVectors, Progress, RowMaker, rows_without
+from knowledge.schema import IndexIdentity, mismatch, to_chunks
+from knowledge.values import Problem, SyncReport
 
-Progress = Callable[[int, int], None]
-"""Called on the event loop with the passages embedded so far and in all."""
+log = logging.getLogger(__name__)
 
-KnownVectors = Mapping[str, Vector]
-"""Vectors by key (schema.vector_key), shape (dimension,)."""
-
-# Large enough to fill every core, small enough for a bar that moves: 2 to 5 s with e5.
-_BATCH = 16
-# A sync that is killed embeds at most this many seconds' work again.
-_STAGE_SECONDS = 5.0
+Read = Callable[[], Awaitable[SourceContents]]
+"""Reads a source, now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Source:
-    rows: tuple[tuple[str, Chunk], ...]
-    """(collection, passage), the collection the same for all."""
+class _Standing:
+    """Where things stand when the work begins."""
 
-    problems: tuple[Problem, ...]
+    head: Version | None
+    documents: Mapping[DocumentKey, str]
+    live: LiveTable | None
+    is_head: bool
+    """The index has the rows of the newest version."""
+
+    @property
+    def is_stamped(self) -> bool:
+        return self.live is not None and self.head is not None and self.live.stamp == self.head.stamp
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Plan:
-    kept: Any
-    """Rows of the present table that go into the next one as they are, None where there are none."""
+class _Target:
+    """What is to be the newest version."""
 
-    fresh: tuple[tuple[str, Chunk], ...]
-    """Rows that are written anew."""
+    documents: Mapping[DocumentKey, str]
+    contents: Mapping[str, Passages]
+    """By digest, those that the ledger may not have yet."""
 
-    added: int
-    changed: int
-    removed: int
-    unchanged: int
-
-
-async def sync(
-    index: KnowledgeIndex,
-    embedder: Embedder,
-    paths: Sequence[Path],
-    *,
-    collection: str,
-    rebuild: bool = False,
-    progress: Progress | None = None,
-    known: KnownVectors | None = None,
-) -> SyncReport:
-    """Makes `collection` equal to the documents of `paths`; other collections stay as they are.
-
-    `rebuild` writes the index anew, every collection embedded again with this embedder; an index that
-    cannot be read is then replaced by this collection alone. `known` are vectors that need no embedding.
-
-    Raises SourceError for a source that is not there, SyncBusyError, IndexMismatchError when the index
-    belongs to another embedder (and not `rebuild`), IndexUnreadableError.
-    """
-    identity = IndexIdentity.of(embedder)
-    async with index.writing():
-        source = await asyncio.to_thread(_read, paths, collection)
-        present = await _present(index, identity, rebuild=rebuild)
-        plan = await asyncio.to_thread(_compare, present, source, collection, rebuild=rebuild)
-        embedded = 0
-        if plan.added or plan.changed or plan.removed or present is None or rebuild:
-            vectors = await _known_vectors(index, None if rebuild else present, known or {}, identity)
-            embedded = await _embed_missing(index, embedder, plan.fresh, vectors, progress)
-            rows = await asyncio.to_thread(_assemble, plan, vectors, identity)
-            await index.replace(rows)
-        # Also when there was nothing to do: a killed sync may have left something.
-        await index.tidy()
-        version = await index.live_version()
-    return SyncReport(
-        collection=collection,
-        added=plan.added,
-        changed=plan.changed,
-        removed=plan.removed,
-        unchanged=plan.unchanged,
-        embedded=embedded,
-        version=version or 0,
-        problems=source.problems,
-    )
+    kind: VersionKind
+    collection: str = ""
+    basis: int | None = None
 
 
-async def index_once(
-    index: KnowledgeIndex,
-    embedder: Embedder,
-    sources: Mapping[str, Sequence[Path]],
-    *,
-    known: KnownVectors,
-) -> SyncReport | None:
-    """Fills an index that was never filled with several collections (name to paths), in one step.
+class Sync:
+    """Changes one index and its ledger. Every method is refused with SyncBusyError while another one runs, in this
+    process or another; when one raises, ledger and index are as they were, or the next one makes them so."""
 
-    None when there is one already, whatever it holds. Raises as `sync` does.
-    """
-    if await index.live_version() is not None:
-        return None
-    identity = IndexIdentity.of(embedder)
-    async with index.writing():
-        if await index.live_version() is not None:
+    def __init__(self, index: KnowledgeIndex, embedder: Embedder, ledger: Ledger, *, keep_versions: int) -> None:
+        self._index = index
+        self._identity = IndexIdentity.of(embedder)
+        self._ledger = ledger
+        self._keep = keep_versions
+        self._rows = RowMaker(index, embedder)
+
+    async def sync(
+        self, read: Read, *, collection: str, rebuild: bool, known: KnownVectors, progress: Progress | None
+    ) -> SyncReport:
+        """Makes `collection` equal to what is read; other collections stay as they are.
+
+        `rebuild` writes the index anew, every collection embedded again with this embedder. `known` are vectors that
+        need no embedding.
+
+        Raises SourceError for a source that is not there, SyncBusyError, IndexMismatchError when the index
+        belongs to another embedder (and not `rebuild`), IndexUnreadableError (likewise), LedgerError.
+        """
+        async with self._index.writing():
+            # Inside: what another sync committed meanwhile must not be replaced by what was read before it.
+            source, problems = await _read({collection: read})
+            standing = await self._stand(anew=rebuild)
+            others = {key: digest for key, digest in standing.documents.items() if key[0] != collection}
+            target = _target(others, source, kind="sync", collection=collection)
+            report = await self._become(target, standing, anew=rebuild, known=known, progress=progress)
+        return _of_collection(report, problems, unchanged=len(source))
+
+    async def add_samples(self, sources: Mapping[str, Read], *, known: KnownVectors) -> SyncReport | None:
+        """Fills a knowledge that was never filled with several collections, in one version. None when there is
+        something, whatever it is. Raises as `sync` does."""
+        if await self._is_filled():
             return None
-        read = [await asyncio.to_thread(_read, paths, name) for name, paths in sources.items()]
-        rows = tuple(row for source in read for row in source.rows)
-        plan = _compare(None, _Source(rows=rows, problems=()), "", rebuild=False)
-        vectors = await _known_vectors(index, None, known, identity)
-        embedded = await _embed_missing(index, embedder, rows, vectors, None)
-        await index.replace(await asyncio.to_thread(_assemble, plan, vectors, identity))
-        await index.tidy()
-        version = await index.live_version()
-    return SyncReport(
-        collection=", ".join(sources),
-        added=plan.added,
-        changed=0,
-        removed=0,
-        unchanged=0,
-        embedded=embedded,
-        version=version or 0,
-        problems=tuple(problem for source in read for problem in source.problems),
-    )
+        async with self._index.writing():
+            if await self._is_filled():
+                return None
+            source, problems = await _read(sources)
+            standing = await self._stand(anew=False)
+            target = _target({}, source, kind="samples", collection=", ".join(sources))
+            report = await self._become(target, standing, anew=False, known=known, progress=None)
+        return _of_collection(report, problems, unchanged=len(source))
 
+    async def _is_filled(self) -> bool:
+        return await self._index.live_version() is not None or await self._ledger.head() is not None
 
-def _read(paths: Sequence[Path], collection: str) -> _Source:
-    contents = read_sources(paths)
-    rows = tuple((collection, chunk) for document in contents.documents for chunk in chunk_document(document))
-    return _Source(rows=rows, problems=contents.problems)
-
-
-async def _present(index: KnowledgeIndex, identity: IndexIdentity, *, rebuild: bool) -> Any | None:
-    """The table in use as it is, None where there is none or it is to be replaced unread."""
-    try:
-        live = await index.open_live()
+    async def mend(self, *, known: KnownVectors) -> None:
+        """What a start does: ends a sync that was killed, makes an index anew that is gone. Raises as `sync` does."""
+        head = await self._ledger.head()
+        if head is None:
+            return
+        live = await self._index.open_live()
+        if live is not None and live.stamp == head.stamp:
+            return
         if live is None:
+            log.warning("the knowledge index is gone; it is made anew from the ledger")
+            await self.rebuild(known=known, progress=None)
+            return
+        async with self._index.writing():
+            if not await self._index.finish(head.stamp):
+                log.warning(
+                    "the knowledge index is not the ledger's newest version; the next sync or rebuild makes it so",
+                    extra={"version": live.number, "newest": head.number},
+                )
+
+    async def rebuild(self, *, known: KnownVectors, progress: Progress | None) -> SyncReport:
+        """Makes the index anew from the ledger, every passage embedded again; the version stays what it is.
+
+        Raises IndexMissingError when the ledger is empty and there is no index either, or as `sync` does.
+        """
+        async with self._index.writing():
+            standing = await self._stand(anew=True)
+            if standing.head is None:
+                raise IndexMissingError("nothing is indexed yet; run `kefu knowledge sync PATH`")
+            target = _Target(documents=standing.documents, contents={}, kind="sync")
+            return await self._become(target, standing, anew=True, known=known, progress=progress)
+
+    async def rollback(self, number: int, *, known: KnownVectors, progress: Progress | None) -> SyncReport:
+        """Makes the documents of an older version the newest one. Raises LedgerError for a version that is not kept,
+        or as `sync` does."""
+        async with self._index.writing():
+            standing = await self._stand(anew=False)
+            documents = await documents_of(self._ledger, number)
+            target = _Target(documents=documents, contents={}, kind="rollback", basis=number)
+            return await self._become(target, standing, anew=False, known=known, progress=progress)
+
+    async def forget(self, document: str, *, collection: str | None, known: KnownVectors) -> SyncReport:
+        """Takes a document out of the newest version and every older one. Raises LedgerError when none has it, or as
+        `sync` does; forgetting again ends what was interrupted."""
+        async with self._index.writing():
+            standing = await self._stand(anew=False)
+            named = await self._ledger.named(document)
+            keys = {key for key in named if collection in (None, key[0])}
+            if not keys:
+                where = "" if collection is None else f" in collection {collection!r}"
+                raise LedgerError(f"no kept version has a document {document!r}{where}")
+            rest = {key: digest for key, digest in standing.documents.items() if key not in keys}
+            target = _Target(documents=rest, contents={}, kind="forget", collection=collection or "")
+            report = await self._become(target, standing, anew=False, known=known, progress=None)
+            await self._ledger.erase(keys)
+            await self._ledger.tidy(self._keep)
+            # Also when nothing was left to erase: an interrupted one may have come this far.
+            await self._ledger.scrub()
+        return report
+
+    # --- From one version to the next ---------------------------------------------------------------
+
+    async def _stand(self, *, anew: bool) -> _Standing:
+        """Where things stand, after a killed sync was ended and an index without a ledger taken over."""
+        head = await self._ledger.head()
+        if head is not None:
+            await self._index.finish(head.stamp)
+        live = await self._live(anew=anew)
+        if head is None and live is not None:
+            rows = await self._table(live, anew=anew)
+            if rows is not None:
+                head = await self._take_over(live, rows)
+                documents = await self._ledger.documents(head.number)
+                return _Standing(head=head, documents=documents, live=live, is_head=True)
+            live = None
+        documents = {} if head is None else await self._ledger.documents(head.number)
+        is_head = live is not None and head is not None and live.stamp == head.stamp
+        return _Standing(head=head, documents=documents, live=live, is_head=is_head)
+
+    async def _live(self, *, anew: bool) -> LiveTable | None:
+        """The table in use, None where there is none or it can not be opened and is made anew."""
+        try:
+            live = await self._index.open_live()
+            if live is not None and live.identity != self._identity and not anew:
+                raise mismatch(live.identity, self._identity)
+        except (IndexUnreadableError, IndexMismatchError):
+            if not anew:
+                raise
+            await self._index.discard()
             return None
-        if live.identity != identity and not rebuild:
-            raise mismatch(live.identity, identity)
-        return await live.table.to_arrow()
-    except (IndexUnreadableError, IndexMismatchError):
-        if not rebuild:
-            raise
-    except LANCE_ERRORS as error:
-        if not rebuild:
-            raise IndexUnreadableError(
-                f"the knowledge index cannot be read ({error}); "
-                "sync with --rebuild to make it anew from this source, then sync the other collections"
-            ) from error
-    await index.discard()
-    return None
+        return live
+
+    async def _table(self, live: LiveTable, *, anew: bool) -> Any | None:
+        """All its rows; None where they can not be read and are made anew."""
+        try:
+            return await live.table.to_arrow()
+        except LANCE_ERRORS as error:
+            if not anew:
+                raise IndexUnreadableError(
+                    f"the knowledge index cannot be read ({error}); `kefu knowledge rebuild` makes it anew"
+                ) from error
+        await self._index.discard()
+        return None
+
+    async def _take_over(self, live: LiveTable, rows: Any) -> Version:
+        """An index without a ledger is what the knowledge is: its passages become the ledger's first version."""
+        contents = by_document(await asyncio.to_thread(to_chunks, rows))
+        target = _target({}, contents, kind="found")
+        change = Change.between({}, target.documents)
+        stamp = live.stamp if live.stamp is not None and live.stamp.number == 1 else None
+        version = following(None, change, kind="found", key=stamp.key if stamp else None)
+        await self._ledger.store(target.contents)
+        await self._ledger.commit(version, change)
+        return version
+
+    async def _become(
+        self, target: _Target, standing: _Standing, *, anew: bool, known: KnownVectors, progress: Progress | None
+    ) -> SyncReport:
+        """The step from one version to the next. What may fail stands before the commit, so that it changes nothing."""
+        change = Change.between(standing.documents, target.documents)
+        version, embedded = standing.head, 0
+        if version is None or not change.is_empty:
+            version = following(
+                standing.head, change, kind=target.kind, collection=target.collection, basis=target.basis
+            )
+            await self._ledger.store(
+                {digest: target.contents[digest] for digest in change.put.values() if digest in target.contents}
+            )
+        if version is not standing.head or anew or not standing.is_stamped:
+            written, embedded = await self._write(
+                target, change, standing, version, anew=anew, known=known, progress=progress
+            )
+            if version is not standing.head:
+                await self._ledger.commit(version, change)
+            await self._index.switch(written)
+        # Also when there was nothing to do: a killed sync may have left something.
+        await self._index.tidy()
+        if await self._ledger.tidy(self._keep):
+            await self._scrub()
+        return SyncReport(
+            collection=target.collection,
+            added=change.added,
+            changed=change.changed,
+            removed=len(change.dropped),
+            unchanged=len(target.documents) - len(change.put),
+            embedded=embedded,
+            version=version.number,
+        )
+
+    async def _scrub(self) -> None:
+        try:
+            await self._ledger.scrub()
+        except LedgerError as error:  # the version stands; the next one that deletes something tries again
+            log.warning("old passages were deleted and not cleaned away", extra={"reason": str(error)})
+
+    async def _write(
+        self,
+        target: _Target,
+        change: Change,
+        standing: _Standing,
+        version: Version,
+        *,
+        anew: bool,
+        known: KnownVectors,
+        progress: Progress | None,
+    ) -> tuple[int, int]:
+        """A version of the index that nobody follows yet, and how many vectors were embedded for it."""
+        present = kept = None
+        if standing.live is not None and not anew:
+            present = await self._table(standing.live, anew=False)
+        keys = target.documents.keys()
+        if present is not None and standing.is_head:
+            keys = change.put.keys()
+            kept = await asyncio.to_thread(rows_without, present, change.dropped | change.put.keys())
+        contents = await self._contents(target, {target.documents[key] for key in keys})
+        fresh = [(key[0], chunk) for key in keys for chunk in contents[target.documents[key]]]
+        rows, embedded = await self._rows.make(
+            fresh, version.stamp, present=present, kept=kept, known=known, progress=progress
+        )
+        return await self._index.write(rows), embedded
+
+    async def _contents(self, target: _Target, digests: set[str]) -> Mapping[str, Passages]:
+        stored = await self._ledger.passages(digests - target.contents.keys())
+        contents = {**target.contents, **stored}
+        if missing := digests - contents.keys():
+            raise LedgerError(
+                f"the knowledge's ledger is damaged: {len(missing)} documents have no text; restore a copy"
+            )
+        return contents
 
 
-def _compare(present: Any | None, source: _Source, collection: str, *, rebuild: bool) -> _Plan:
-    """What stays, what is written, and the documents counted. Pure."""
-    old: dict[str, dict[str, str]] = {}
-    places: dict[tuple[str, str], int] = {}
-    others: list[int] = []
-    if present is not None:
-        columns = present.select(["collection", "document", "id", "hash"]).to_pydict()
-        for place, (owner, document, passage, digest) in enumerate(zip(*columns.values(), strict=True)):
-            if owner == collection:
-                old.setdefault(document, {})[passage] = digest
-                places[passage, digest] = place
-            else:
-                others.append(place)
-    new: dict[str, dict[str, str]] = {}
-    for _, chunk in source.rows:
-        new.setdefault(chunk.document, {})[chunk.id] = content_hash(chunk)
-
-    kept = [*others]
-    fresh: list[tuple[str, Chunk]] = []
-    for owner, chunk in source.rows:
-        known = places.get((chunk.id, new[chunk.document][chunk.id]))
-        if known is None or rebuild:
-            fresh.append((owner, chunk))
-        else:
-            kept.append(known)
-    if rebuild and present is not None:
-        # Typed, for a list without a place in it has no type of its own.
-        fresh.extend(to_chunks(present.take(pa.array(others, pa.int64()))))
-        kept = []
-    return _Plan(
-        kept=present.take(kept) if present is not None and kept else None,
-        fresh=tuple(fresh),
-        added=len(new.keys() - old.keys()),
-        changed=sum(old[document] != new[document] for document in old.keys() & new.keys()),
-        removed=len(old.keys() - new.keys()),
-        unchanged=sum(old[document] == new[document] for document in old.keys() & new.keys()),
-    )
+def _target(
+    others: Mapping[DocumentKey, str],
+    source: Mapping[DocumentKey, Passages],
+    *,
+    kind: VersionKind,
+    collection: str = "",
+) -> _Target:
+    digests = {key: digest_of(passages) for key, passages in source.items()}
+    contents = {digests[key]: passages for key, passages in source.items()}
+    return _Target(documents={**others, **digests}, contents=contents, kind=kind, collection=collection)
 
 
-async def _known_vectors(
-    index: KnowledgeIndex, present: Any | None, shipped: KnownVectors, identity: IndexIdentity
-) -> dict[str, Vector]:
-    """Every vector that need not be embedded: shipped ones, an unfinished sync's, the present table's."""
-    vectors = dict(shipped)
-    keys, staged = await index.staged(identity)
-    vectors.update(zip(keys, staged, strict=True))
-    if present is not None:
-        matrix = await asyncio.to_thread(vector_matrix, present.column("vector"), identity.dimension)
-        vectors.update(zip(present.column("vector_key").to_pylist(), matrix, strict=True))
-    return vectors
+def from_paths(paths: Sequence[Path]) -> Read:
+    """A source of files and folders."""
+
+    async def read() -> SourceContents:
+        return await asyncio.to_thread(read_sources, paths)
+
+    return read
 
 
-async def _embed_missing(
-    index: KnowledgeIndex,
-    embedder: Embedder,
-    rows: Sequence[tuple[str, Chunk]],
-    vectors: dict[str, Vector],
-    progress: Progress | None,
-) -> int:
-    """Adds the missing vectors to `vectors`, keeping them on disk as it goes. Returns how many."""
-    identity = IndexIdentity.of(embedder)
-    missing: dict[str, Chunk] = {}
-    for _, chunk in rows:
-        key = vector_key(chunk, identity)
-        if key not in vectors:
-            missing[key] = chunk
-    keys = list(missing)
-    unstaged: list[str] = []
-    staged_at = time.monotonic()
-    for start in range(0, len(keys), _BATCH):
-        batch = keys[start : start + _BATCH]
-        matrix = await asyncio.to_thread(embed_chunks, embedder, [missing[key] for key in batch])
-        vectors.update(zip(batch, matrix, strict=True))
-        unstaged.extend(batch)
-        if time.monotonic() - staged_at > _STAGE_SECONDS:
-            await index.stage(unstaged, np.stack([vectors[key] for key in unstaged]), identity)
-            unstaged, staged_at = [], time.monotonic()
-        if progress is not None:
-            progress(min(start + _BATCH, len(keys)), len(keys))
-    return len(keys)
+async def _read(sources: Mapping[str, Read]) -> tuple[dict[DocumentKey, Passages], tuple[Problem, ...]]:
+    rows = []
+    problems: list[Problem] = []
+    for collection, read in sources.items():
+        contents = await read()
+        rows.extend(await asyncio.to_thread(_chunked, collection, contents))
+        problems.extend(contents.problems)
+    return by_document(rows), tuple(problems)
 
 
-def _assemble(plan: _Plan, vectors: Mapping[str, Vector], identity: IndexIdentity) -> Any:
-    """The next content of the table."""
-    matrix = np.empty((len(plan.fresh), identity.dimension), dtype=np.float32)
-    for row, (_, chunk) in enumerate(plan.fresh):
-        matrix[row] = vectors[vector_key(chunk, identity)]
-    table = to_table(plan.fresh, matrix, identity)
-    if plan.kept is None:
-        return table
-    # Cast: what came back from disk carries LanceDB's own field metadata.
-    return pa.concat_tables([plan.kept.cast(table.schema), table])
+def _chunked(collection: str, contents: SourceContents) -> list[Any]:
+    return [(collection, chunk) for document in contents.documents for chunk in chunk_document(document)]
+
+
+def _of_collection(report: SyncReport, problems: tuple[Problem, ...], *, unchanged: int) -> SyncReport:
+    """Counts of the synced collections alone."""
+    return replace(report, problems=problems, unchanged=unchanged - report.added - report.changed)

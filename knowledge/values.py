@@ -70,6 +70,17 @@ class Hit:
     lexical: float
     """Full-text score divided by this search's best, 0 to 1; 0 where no word is shared."""
 
+    version: int = 0
+    """Of the knowledge that was searched, as `kefu knowledge versions` counts; 0 for an index without a ledger."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stamp:
+    """Names a version of the knowledge for good: a restored database gives numbers out again, keys never repeat."""
+
+    number: int
+    key: str
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:

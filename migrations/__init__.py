@@ -1,4 +1,4 @@
 """The database's history, shipped with the wheel."""
 
-HEAD = "0005"
+HEAD = "0006"
 """The newest revision: lets a start see that nothing is to be done without loading Alembic."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,3 +96,20 @@ def configure_logging(settings: Settings, *, quiet: bool = False) -> None:
 
     level = "warning" if quiet and settings.log.level in ("info", "warning") else settings.log.level
     telemetry.configure(level=level, format=settings.log.format, redact=settings.privacy.redact)
+
+
+@contextmanager
+def progress_bar(what: str) -> Iterator[Callable[[int, int], None] | None]:
+    """A bar on the terminal, drawn at the first step; nothing where nobody looks."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from tqdm import tqdm
+
+    with tqdm(desc=what, unit=" passages", leave=False, delay=0.3) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield show

@@ -6,14 +6,15 @@ import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
-from bot.cli.common import Operator, json_option, print_json
+from bot.cli.common import Operator, json_option, print_json, progress_bar
+from bot.cli.knowledge_versions import VERSION_COMMANDS
 from knowledge.config import KnowledgeConfig
 from knowledge.errors import KnowledgeError, SourceError
 from knowledge.values import DEFAULT_COLLECTION, Hit, Problem, SyncReport
@@ -26,6 +27,10 @@ _SHOWN_CHARACTERS = 200
 @click.group()
 def knowledge() -> None:
     """Fill, search and list the company's knowledge."""
+
+
+for _command in VERSION_COMMANDS:
+    knowledge.add_command(_command)
 
 
 @knowledge.command()
@@ -44,13 +49,13 @@ def sync(operator: Operator, paths: tuple[str, ...], collection: str, rebuild: b
     if not name:
         raise click.BadParameter("is empty", param_hint="--collection")
     sources = [_source(path) for path in paths]
-    config = _config(operator)
+    settings = operator.settings()
 
     async def run() -> SyncReport:
-        from knowledge.service import open_knowledge
+        from bot.cli.opening import open_knowledge_to_change
 
-        async with open_knowledge(config) as opened:
-            with _progress("Embedding") as progress:
+        async with open_knowledge_to_change(settings) as opened:
+            with progress_bar("Embedding") as progress:
                 return await opened.sync(sources, collection=name, rebuild=rebuild, progress=progress)
 
     report = asyncio.run(run())
@@ -183,7 +188,7 @@ async def _search_batch(config: KnowledgeConfig, file: Path, wanted: Sequence[st
         else:
             questions.append(item)
     async with _searchable(config, wanted) as find:
-        with _progress("Searching") as progress:
+        with progress_bar("Searching") as progress:
             for start in range(0, len(questions), _SEARCHES_AT_ONCE):
                 batch = questions[start : start + _SEARCHES_AT_ONCE]
                 found = await asyncio.gather(*(find(question.text, top_k) for question in batch))
@@ -250,20 +255,3 @@ def _print_hit(place: int, hit: Hit) -> None:
 def _print_problems(problems: Sequence[Problem]) -> None:
     for problem in problems:
         click.echo(str(problem), err=True)
-
-
-@contextmanager
-def _progress(what: str) -> Iterator[Callable[[int, int], None] | None]:
-    """A bar on the terminal, drawn at the first step; nothing where nobody looks."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from tqdm import tqdm
-
-    with tqdm(desc=what, unit=" passages", leave=False, delay=0.3) as bar:
-
-        def show(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        yield show

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bot.cli.common import configure_logging
 from bot.clock import SystemClock
 from bot.errors import KefuError
 from bot.history import schema
@@ -23,6 +24,8 @@ from bot.tickets.desk import Desk
 if TYPE_CHECKING:  # half a second that tools without a conversation need not pay
     from adapters.terminal.channel import TerminalChannel
     from adapters.terminal.chat import Screen
+    from knowledge.ledger import Ledger
+    from knowledge.service import Knowledge
 
 OPEN_SECONDS = 300.0
 """How long knowledge and engine may take to open: a large model is read from a slow disk in minutes."""
@@ -49,6 +52,35 @@ async def open_desk(settings: Settings) -> AsyncIterator[tuple[Desk, Store]]:
     async with open_database(settings) as database:
         clock = SystemClock()
         yield Desk(database, prefix=settings.tickets.prefix, clock=clock), Store(database, clock)
+
+
+@contextlib.asynccontextmanager
+async def open_ledger(settings: Settings) -> AsyncIterator[Ledger]:
+    """What the knowledge is and was, straight from the database.
+
+    :raises OperatorError: the database can not be opened.
+    """
+    from bot.ledger import product_ledger
+
+    configure_logging(settings, quiet=True)
+    url = settings.database.url
+    await asyncio.to_thread(schema.upgrade, url)
+    async with Database(url, metrics=Metrics()) as database:
+        yield product_ledger(database, url)
+
+
+@contextlib.asynccontextmanager
+async def open_knowledge_to_change(settings: Settings) -> AsyncIterator[Knowledge]:
+    """The knowledge with its ledger; a bot that runs beside it follows what is changed here.
+
+    :raises OperatorError: the database can not be opened.
+    :raises KnowledgeError: the knowledge can not.
+    """
+    from bot.answering import knowledge_config
+    from knowledge.service import open_knowledge
+
+    async with open_ledger(settings) as ledger, open_knowledge(knowledge_config(settings), ledger=ledger) as opened:
+        yield opened
 
 
 @contextlib.asynccontextmanager

@@ -272,13 +272,14 @@ class Dialogue:
         """Each question of the turn with its own search and answer."""
         findings = await self._findings(moment, asked)
         tokens = sum(finding.tokens for finding in findings)
+        version = max(finding.knowledge_version for finding in findings)
         wish = max(reading.wish for _, reading in asked)
         for finding in findings:
             if finding.call is not None:
                 result = await self._calls.wanted(moment, finding.call, wish=wish)
-                return replace(result, tokens=tokens, engine=self._engine.name)
+                return replace(result, tokens=tokens, engine=self._engine.name, knowledge_version=version)
         result = self._told(moment, findings)
-        return replace(result, tokens=tokens, engine=self._engine.name)
+        return replace(result, tokens=tokens, engine=self._engine.name, knowledge_version=version)
 
     async def _findings(self, moment: Moment, asked: Sequence[tuple[str, Reading]]) -> list[Finding]:
         findings: list[Finding] = []

@@ -39,6 +39,8 @@ class Finding:
     call: Call | None = None
     """The engine wants a function called instead."""
     tokens: int = 0
+    knowledge_version: int = 0
+    """Of the knowledge that was searched; 0 where nothing was found."""
 
 
 class Questions:
@@ -75,6 +77,8 @@ class Questions:
         question, passages = await self._search(_words(text), previous, turn.collections)
         if not passages:
             return Finding(question=question)
+        # A sync may fall between two searches of a follow-up.
+        version = max(passage.version for passage in passages)
         passages = self._understanding.weighed(question, passages)
         prompt = build_prompt(
             question,
@@ -91,17 +95,24 @@ class Questions:
 
         answer, call, tokens = await self._generate(prompt, turn.collections, show, sure)
         if call is not None:
-            return Finding(question=question, call=call, tokens=tokens)
+            return Finding(question=question, call=call, tokens=tokens, knowledge_version=version)
         verdict = self._understanding.judged(answer, question, passages)
         nearest = _nearest(passages, language)
         if verdict.confidence < self._settings.min_confidence:
-            return Finding(question=question, confidence=verdict.confidence, nearest=nearest, tokens=tokens)
+            return Finding(
+                question=question,
+                confidence=verdict.confidence,
+                nearest=nearest,
+                tokens=tokens,
+                knowledge_version=version,
+            )
         return Finding(
             question=question,
             text=fit(answer.text, self._settings.max_answer_chars),
             confidence=verdict.confidence,
             sources=_sources(verdict.sources),
             tokens=tokens,
+            knowledge_version=version,
         )
 
     async def _search(self, text: str, previous: str, collections: Sequence[str]) -> tuple[str, tuple[Passage, ...]]:

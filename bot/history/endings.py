@@ -80,7 +80,7 @@ _STANDING = Statement(
     .where(inbound.c.turn_id == bindparam("turn"))
     .order_by(inbound.c.sequence, inbound.c.id)
 )
-_ENDING = ("state", "outcome", "confidence", "question", "engine", "tokens", "finished_at")
+_ENDING = ("state", "outcome", "confidence", "question", "engine", "tokens", "knowledge_version", "finished_at")
 _END_TURN = Statement(
     update(turns).where(turns.c.id == bindparam("turn")).values({name: bindparam(name) for name in _ENDING})
 )
@@ -161,6 +161,7 @@ def _end_turn(connection: Connection, begun: Begun, result: TurnResult, state: s
         "question": result.state.question,
         "engine": result.engine,
         "tokens": result.tokens,
+        "knowledge_version": result.knowledge_version or None,
         "finished_at": now,
     }
     _END_TURN.run(connection, row | {"turn": begun.turn.id})

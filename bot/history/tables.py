@@ -168,6 +168,7 @@ turns = Table(
     Column("question", Text, nullable=False, default=""),  # as it was searched for
     Column("engine", String(60), nullable=False, default=""),
     Column("tokens", Integer, nullable=False, default=0),
+    Column("knowledge_version", Integer, nullable=True),  # that was searched; none where nothing was found
     _time("started_at"),
     _time("finished_at", null=True),
     Index("ix_turns_running", "state", "conversation_id"),
@@ -332,6 +333,40 @@ leases = Table(
     Column("owner", String(200), nullable=False),
     Column("beat", BigInteger, nullable=False),
     _time("updated_at"),
+)
+
+# -- What the knowledge is and was; read and written by `knowledge.sql_ledger` --
+
+knowledge_versions = Table(
+    "knowledge_versions",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("key", String(32), nullable=False),  # never given out twice, unlike the number
+    _time("at"),
+    Column("kind", String(20), nullable=False),
+    Column("collection", Text, nullable=False),
+    Column("added", Integer, nullable=False),
+    Column("changed", Integer, nullable=False),
+    Column("removed", Integer, nullable=False),
+    Column("basis", Integer, nullable=True),  # the version that a rollback went back to
+)
+
+knowledge_contents = Table(
+    "knowledge_contents",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("passages", Text, nullable=False),  # of one document, JSON
+)
+
+knowledge_documents = Table(
+    "knowledge_documents",
+    metadata,
+    _id(),
+    Column("collection", Text, nullable=False),
+    Column("document", Text, nullable=False),
+    Column("digest", String(64), ForeignKey("knowledge_contents.digest"), nullable=False, index=True),
+    Column("since", Integer, nullable=False),  # versions from this one on
+    Column("until", Integer, nullable=True, index=True),  # and before this one; none: it stands now
 )
 
 # -- For a channel that people install into workspaces of their own --

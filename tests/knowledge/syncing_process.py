@@ -1,4 +1,5 @@
-"""A process that syncs, to be killed: `python -m tests.knowledge.syncing_process URI SOURCE… [--die-at STEP]`.
+"""A process that syncs, to be killed: `python -m tests.knowledge.syncing_process URI SOURCE… [--die-at STEP]
+[--database FILE]`.
 
 Syncs the sources in turn, round and round, into the collection "default"; a line on standard output for each
 sync that is done. With `--die-at` it kills itself, with SIGKILL, at that step of its first sync.
@@ -11,16 +12,18 @@ import asyncio
 import os
 import signal
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 from lancedb.table import AsyncTable
 
-from knowledge import sync as sync_module
+from knowledge import rows
 from knowledge.config import KnowledgeConfig
 from knowledge.index import KnowledgeIndex
 from knowledge.service import open_knowledge
+from knowledge.sql_ledger import SqlLedger
 from tests.knowledge.hashing import HashingEmbedder
 
 _Method = Callable[..., Awaitable[Any]]
@@ -54,10 +57,12 @@ def _arm(step: str) -> None:
     owner: Any
     match name:
         case "embedding":
-            sync_module._STAGE_SECONDS = -1.0
+            rows._STAGE_SECONDS = -1.0
             owner, name = KnowledgeIndex, "stage"
         case "the rows" | "the full-text index":
             owner, name = AsyncTable, "create_index"
+        case "the commit":
+            owner, name = SqlLedger, "commit"
         case "the switch":
             owner, name = KnowledgeIndex, "_point"
         case "the cleanup":
@@ -67,11 +72,26 @@ def _arm(step: str) -> None:
     setattr(owner, name, wrap(getattr(owner, name)))
 
 
-STEPS = ("after embedding", "before the full-text index", "before the switch", "after the switch", "before the cleanup")
+STEPS = (
+    "after embedding",
+    "before the full-text index",
+    "before the commit",
+    "after the commit",
+    "before the switch",
+    "after the switch",
+    "before the cleanup",
+)
 
 
-async def _run(uri: str, sources: list[Path], die_at: str | None) -> None:
-    async with open_knowledge(KnowledgeConfig(uri=uri, embedder="hashing"), embedder=HashingEmbedder()) as knowledge:
+async def _run(uri: str, sources: list[Path], die_at: str | None, database: Path | None) -> None:
+    config = KnowledgeConfig(uri=uri, embedder="hashing")
+    async with AsyncExitStack() as stack:
+        ledger = None
+        if database is not None:
+            from tests.knowledge.ledgers import open_product_ledger  # half a second that the others need not wait
+
+            ledger = await stack.enter_async_context(open_product_ledger(database))
+        knowledge = await stack.enter_async_context(open_knowledge(config, embedder=HashingEmbedder(), ledger=ledger))
         if die_at:
             _arm(die_at)
         for source in cycle(sources):
@@ -84,8 +104,9 @@ def main() -> None:
     parser.add_argument("uri")
     parser.add_argument("sources", nargs="+", type=Path)
     parser.add_argument("--die-at")
+    parser.add_argument("--database", type=Path)
     options = parser.parse_args()
-    asyncio.run(_run(options.uri, options.sources, options.die_at))
+    asyncio.run(_run(options.uri, options.sources, options.die_at, options.database))
 
 
 if __name__ == "__main__":

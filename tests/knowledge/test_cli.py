@@ -53,7 +53,7 @@ def faq(write: Write) -> Path:
 def test_sync_search_and_list(kefu: Kefu, faq: Path) -> None:
     synced = kefu("sync", str(faq))
     assert (synced.status, synced.err) == (0, "")
-    assert synced.out == "default: 2 added, 0 changed, 0 removed, 0 unchanged (2 embedded); version 2\n"
+    assert synced.out == "default: 2 added, 0 changed, 0 removed, 0 unchanged (2 embedded); version 1\n"
     assert kefu("list").out == "default: 2 documents, 2 passages\n"
     found = kefu("search", "怎么退货", "--top-k", "1")
     assert "怎么退货？  [faq.csv#1]\n    七天内申请。\n    https://x.example/1\n" in found.out
@@ -68,7 +68,7 @@ def test_json_is_one_object_on_one_line(kefu: Kefu, faq: Path) -> None:
         "removed": 0,
         "unchanged": 0,
         "embedded": 2,
-        "version": 2,
+        "version": 1,
         "problems": [],
     }
     listed = json.loads(kefu("list", "--json").out)

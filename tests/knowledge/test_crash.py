@@ -16,6 +16,7 @@ from knowledge.config import KnowledgeConfig
 from knowledge.index import PASSAGES, STAGED
 from knowledge.service import Knowledge, open_knowledge
 from tests.knowledge.hashing import HashingEmbedder
+from tests.knowledge.ledgers import assert_index_is_the_head, open_product_ledger
 from tests.knowledge.syncing_process import STEPS
 
 DOCUMENTS = 24
@@ -55,7 +56,8 @@ async def _process(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]
 
 async def _state(knowledge: Knowledge) -> str:
     """Which of the two states is searched; fails when it is a mixture or a part of one."""
-    hits = await knowledge.retriever.search("question answer", top_k=DOCUMENTS)
+    # A question of its own, so that it is not answered from the cache.
+    hits = await knowledge.retriever.search(f"question answer {random.random()}", top_k=DOCUMENTS)
     assert len({hit.document for hit in hits}) == DOCUMENTS
     (state,) = {hit.text.split()[-1] for hit in hits}
     return state
@@ -76,7 +78,10 @@ async def test_a_sync_killed_at_any_step_leaves_one_whole_state(
         assert await _state(knowledge) == ("after" if switched else "before")
         report = await knowledge.sync([after])
         assert await _state(knowledge) == "after"
-    assert report.unchanged == (DOCUMENTS if switched else 0)
+    committed = switched or step in ("after the commit", "before the switch")
+    assert report.unchanged == (DOCUMENTS if committed else 0)
+    if committed:
+        assert report.embedded == 0
     if step == "after embedding":
         # 16 passages' vectors were on disk when it died.
         assert report.embedded == DOCUMENTS - 16
@@ -98,23 +103,53 @@ async def test_kept_vectors_that_were_damaged_are_embedded_again(
         assert await _state(knowledge) == "after"
 
 
-async def test_syncs_killed_at_random_never_leave_a_mixture(config: KnowledgeConfig, states: tuple[Path, Path]) -> None:
+async def test_a_start_ends_a_sync_that_was_killed_before_the_switch(
+    config: KnowledgeConfig, states: tuple[Path, Path]
+) -> None:
+    async with open_knowledge(config, embedder=HashingEmbedder()) as knowledge:
+        await knowledge.sync([states[0]])
+    async with _process(config.uri, str(states[1]), "--die-at", "before the switch") as process:
+        assert await asyncio.wait_for(process.wait(), 60) == -signal.SIGKILL
+    embedder = HashingEmbedder()
+    async with open_knowledge(config, embedder=embedder) as knowledge:
+        assert await _state(knowledge) == "before"
+        assert await knowledge.ensure_samples() is None
+        assert await _state(knowledge) == "after"
+    assert embedder.passages == []
+
+
+@pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.faults)])
+async def test_syncs_killed_at_random_never_leave_a_mixture(
+    config: KnowledgeConfig, states: tuple[Path, Path], tmp_path: Path, kills: int
+) -> None:
+    """F29: ledger in the product's database, killed anywhere; a search beside it never fails."""
     seed = random.randrange(10**6)
     print(f"seed {seed}")
     rng = random.Random(seed)
-    async with open_knowledge(config, embedder=HashingEmbedder()) as knowledge:
+    database = tmp_path / "kefu.db"
+    async with (
+        open_product_ledger(database) as ledger,
+        open_knowledge(config, embedder=HashingEmbedder(), ledger=ledger) as knowledge,
+    ):
         await knowledge.sync([states[0]])
-        for _ in range(3):
-            async with _process(config.uri, str(states[1]), str(states[0])) as process:
+        for _ in range(kills):
+            async with _process(config.uri, str(states[1]), str(states[0]), "--database", str(database)) as process:
                 assert process.stdout is not None
                 assert await asyncio.wait_for(process.stdout.readline(), 60)
-                # Anywhere in one of its next syncs, which take some 50 ms each.
-                await asyncio.sleep(rng.uniform(0, 0.2))
+                # Anywhere in one of its next syncs, which take some 80 ms each.
+                until = asyncio.get_running_loop().time() + rng.uniform(0, 0.3)
+                while asyncio.get_running_loop().time() < until:
+                    await _state(knowledge)
                 process.kill()
+                await process.wait()
             await knowledge.retriever.refresh()
             await _state(knowledge)
+            if rng.random() < 0.5:  # else the next one finds what two killed ones left
+                await knowledge.sync([states[rng.randrange(2)]])
+                await assert_index_is_the_head(config.uri, ledger)
         await knowledge.sync([states[1]])
         assert await _state(knowledge) == "after"
+        await assert_index_is_the_head(config.uri, ledger)
     await _nothing_left_behind(config)
 
 
