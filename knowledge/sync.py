@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from knowledge.chunking import chunk_document
-from knowledge.documents import read_sources
+from knowledge.documents import Converter, SourceContents, read_sources
 from knowledge.embedders.base import Embedder, Vector
 from knowledge.errors import IndexMismatchError, IndexUnreadableError
 from knowledge.index import LANCE_ERRORS, KnowledgeIndex
@@ -81,7 +81,7 @@ async def sync(
     """
     identity = IndexIdentity.of(embedder)
     async with index.writing():
-        source = await asyncio.to_thread(_read, paths, collection)
+        source = await _read(paths, collection)
         present = await _present(index, identity, rebuild=rebuild)
         plan = await asyncio.to_thread(_compare, present, source, collection, rebuild=rebuild)
         embedded = 0
@@ -122,7 +122,7 @@ async def index_once(
     async with index.writing():
         if await index.live_version() is not None:
             return None
-        read = [await asyncio.to_thread(_read, paths, name) for name, paths in sources.items()]
+        read = [await _read(paths, name) for name, paths in sources.items()]
         rows = tuple(row for source in read for row in source.rows)
         plan = _compare(None, _Source(rows=rows, problems=()), "", rebuild=False)
         vectors = await _known_vectors(index, None, known, identity)
@@ -142,8 +142,17 @@ async def index_once(
     )
 
 
-def _read(paths: Sequence[Path], collection: str) -> _Source:
-    contents = read_sources(paths)
+async def _read(paths: Sequence[Path], collection: str) -> _Source:
+    converter = Converter()
+    try:
+        contents = await asyncio.to_thread(read_sources, paths, converter)
+    finally:
+        # Also when this sync is cancelled: a long document would hold up the end of the process.
+        await asyncio.to_thread(converter.close)
+    return await asyncio.to_thread(_chunked, contents, collection)
+
+
+def _chunked(contents: SourceContents, collection: str) -> _Source:
     rows = tuple((collection, chunk) for document in contents.documents for chunk in chunk_document(document))
     return _Source(rows=rows, problems=contents.problems)
 
