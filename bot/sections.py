@@ -10,7 +10,10 @@ import re
 from typing import Annotated, Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+
+from bot.section import Section
+from bot.source_settings import SourceSettings, read_sources
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9_]*:\S*")
 
@@ -65,13 +68,6 @@ def _header_safe(value: SecretStr) -> SecretStr:
     return value
 
 
-class Section(BaseModel):
-    """One table of kefu.toml."""
-
-    # What the operator wrote may be a secret put under the wrong key: an error must never repeat it.
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
-
-
 class HttpSettings(Section):
     """The product's own HTTP server: web chat, platforms' callbacks, tickets API, health."""
 
@@ -115,6 +111,8 @@ class KnowledgeSettings(Section):
     """Sorts the found passages once more, e.g. "BAAI/bge-reranker-v2-m3"; "" for none."""
     top_k: int = Field(default=5, ge=1, le=50)
     """How many passages an answer may be drawn from."""
+    sources: Annotated[tuple[SourceSettings, ...], BeforeValidator(read_sources)] = ()
+    """What `kefu run` keeps in sync: a [[knowledge.sources]] for each, see docs/knowledge.md."""
 
 
 _VLLM_KEYS = ("max_model_len", "gpu_memory_utilization", "quantization", "dtype", "enforce_eager")

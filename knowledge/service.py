@@ -15,6 +15,7 @@ from knowledge.process import return_large_blocks, use_one_blas_thread
 from knowledge.retriever import Retriever
 from knowledge.samples import SAMPLE_SOURCES, load_vectors
 from knowledge.schema import IndexIdentity
+from knowledge.sources.base import FileSource, Source
 from knowledge.sync import Progress, index_once, sync
 from knowledge.values import DEFAULT_COLLECTION, CollectionSummary, SyncReport
 
@@ -29,13 +30,13 @@ class Knowledge:
 
     async def sync(
         self,
-        paths: Sequence[Path | str],
+        sources: Sequence[Path | str | Source],
         *,
         collection: str = DEFAULT_COLLECTION,
         rebuild: bool = False,
         progress: Progress | None = None,
     ) -> SyncReport:
-        """Makes a collection equal to its source, and serves it from here on. See `knowledge.sync.sync`.
+        """Makes a collection equal to its sources, and serves it from here on. See `knowledge.sync.sync`.
 
         Raises KnowledgeError; the index is then as it was.
         """
@@ -43,7 +44,7 @@ class Knowledge:
         report = await sync(
             self._index,
             self.embedder,
-            [Path(path) for path in paths],
+            [FileSource(Path(source)) if isinstance(source, Path | str) else source for source in sources],
             collection=collection,
             rebuild=rebuild,
             progress=progress,

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from knowledge.chunking import chunk_document
-from knowledge.documents import Converter, SourceContents, read_sources
+from knowledge.documents import SourceContents
 from knowledge.embedders.base import Embedder, Vector
 from knowledge.errors import IndexMismatchError, IndexUnreadableError
 from knowledge.index import LANCE_ERRORS, KnowledgeIndex
@@ -25,6 +25,7 @@ from knowledge.schema import (
     vector_key,
     vector_matrix,
 )
+from knowledge.sources.base import FileSource, Source, read_all
 from knowledge.values import Chunk, Problem, SyncReport
 
 Progress = Callable[[int, int], None]
@@ -64,14 +65,14 @@ class _Plan:
 async def sync(
     index: KnowledgeIndex,
     embedder: Embedder,
-    paths: Sequence[Path],
+    sources: Sequence[Source],
     *,
     collection: str,
     rebuild: bool = False,
     progress: Progress | None = None,
     known: KnownVectors | None = None,
 ) -> SyncReport:
-    """Makes `collection` equal to the documents of `paths`; other collections stay as they are.
+    """Makes `collection` equal to the documents of `sources`; other collections stay as they are.
 
     `rebuild` writes the index anew, every collection embedded again with this embedder; an index that
     cannot be read is then replaced by this collection alone. `known` are vectors that need no embedding.
@@ -81,7 +82,7 @@ async def sync(
     """
     identity = IndexIdentity.of(embedder)
     async with index.writing():
-        source = await _read(paths, collection)
+        source = await _read(sources, collection)
         present = await _present(index, identity, rebuild=rebuild)
         plan = await asyncio.to_thread(_compare, present, source, collection, rebuild=rebuild)
         embedded = 0
@@ -122,7 +123,7 @@ async def index_once(
     async with index.writing():
         if await index.live_version() is not None:
             return None
-        read = [await _read(paths, name) for name, paths in sources.items()]
+        read = [await _read([FileSource(path) for path in paths], name) for name, paths in sources.items()]
         rows = tuple(row for source in read for row in source.rows)
         plan = _compare(None, _Source(rows=rows, problems=()), "", rebuild=False)
         vectors = await _known_vectors(index, None, known, identity)
@@ -142,13 +143,8 @@ async def index_once(
     )
 
 
-async def _read(paths: Sequence[Path], collection: str) -> _Source:
-    converter = Converter()
-    try:
-        contents = await asyncio.to_thread(read_sources, paths, converter)
-    finally:
-        # Also when this sync is cancelled: a long document would hold up the end of the process.
-        await asyncio.to_thread(converter.close)
+async def _read(sources: Sequence[Source], collection: str) -> _Source:
+    contents = await read_all(sources)
     return await asyncio.to_thread(_chunked, contents, collection)
 
 

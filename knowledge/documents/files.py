@@ -43,15 +43,19 @@ class _File:
 
 def read_sources(paths: Sequence[Path], converter: Converter | None = None) -> SourceContents:
     """Several sources as one. A document id that two of them share is a problem of the later one."""
+    return merged((str(path), read_source(path, converter)) for path in paths)
+
+
+def merged(parts: Iterable[tuple[str, SourceContents]]) -> SourceContents:
+    """The contents of several sources, each with the name of its source, as one."""
     documents: dict[str, Document] = {}
     problems: list[Problem] = []
-    for path in paths:
-        contents = read_source(path, converter)
+    for name, contents in parts:
         problems.extend(contents.problems)
         for document in contents.documents:
             if document.id in documents:
                 reason = f"{document.id} is also in another of the given sources"
-                problems.append(Problem(path=str(path), line=None, reason=reason))
+                problems.append(Problem(path=name, line=None, reason=reason))
             else:
                 documents[document.id] = document
     return SourceContents(documents=tuple(documents.values()), problems=tuple(problems))
