@@ -34,7 +34,7 @@ from bot.telemetry import Metrics, get_logger
 from knowledge.config import KnowledgeConfig
 from knowledge.errors import EmbedderError, KnowledgeError
 from knowledge.ledger import Ledger
-from knowledge.service import open_knowledge
+from knowledge.service import Knowledge, open_knowledge
 
 INTENTS_FILE = "intents.toml"
 """In the data folder: an operator's own copy of the examples, used instead of the shipped one."""
@@ -74,6 +74,7 @@ class Answering:
         self._data = data
         self._engine: Engine | None = None
         self._dialogue: Dialogue | None = None
+        self._knowledge: Knowledge | None = None
         self._opened = asyncio.Event()
         self._problem = "is being opened"
 
@@ -106,6 +107,7 @@ class Answering:
         report = await knowledge.ensure_samples()
         if report is not None:
             log.info("the sample knowledge was indexed; bring your own: kefu knowledge sync", added=report.added)
+        self._knowledge = knowledge
         retrieval = Retrieval(knowledge.retriever)
         own = self._data / INTENTS_FILE
         examples = own if await asyncio.to_thread(own.exists) else SHIPPED
@@ -136,6 +138,12 @@ class Answering:
     async def wait(self) -> None:
         """Returns once turns are answered."""
         await self._opened.wait()
+
+    async def knowledge(self) -> Knowledge:
+        """The opened knowledge, once turns are answered. Closed with what `open` was given."""
+        await self._opened.wait()
+        assert self._knowledge is not None
+        return self._knowledge
 
     async def respond(self, turn: Turn, show: SnapshotSink) -> TurnResult:
         """See `bot.turns.runner.Responder`."""

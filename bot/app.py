@@ -42,6 +42,7 @@ from bot.server.app import build_server
 from bot.server.listening import HttpServer
 from bot.server.ports import PartHealth
 from bot.settings import Settings, channel_module
+from bot.sources import SourceKeeper
 from bot.telemetry import Metrics, get_logger, register_secret
 from bot.tickets.desk import Desk
 from bot.tickets.notices import OperatorNotices
@@ -131,6 +132,7 @@ class App:
             wake_outbox=self._outbox.wake,
             clock=clock,
         )
+        self._keeper = SourceKeeper(settings.knowledge.sources, metrics=metrics, clock=clock)
         self._lanes = Lanes(self._runner.run_turn, workers=LANE_WORKERS, metrics=metrics)
         self.intake = Inbox(
             database,
@@ -210,6 +212,9 @@ class App:
                     group.create_task(self._answer(stack, recover=recover), name="lanes"),
                     group.create_task(self._probe(), name="probe"),
                 ]
+                if recover:
+                    # Only in the process that runs for long: `kefu chat` answers from what is there.
+                    working.append(group.create_task(self._keep_sources(), name="sources"))
                 await stop.wait()
                 await self._drain(server, receiving)
                 for task in working:
@@ -254,6 +259,9 @@ class App:
         for platform, account in self.channels if recover else ():
             await self._take_up(platform, account)
         await self._lanes.run()
+
+    async def _keep_sources(self) -> None:
+        await self._keeper.run(await self._answering.knowledge())
 
     async def _take_up(self, platform: str, account: str) -> None:
         found = await self._database.read(lambda connection: unfinished(connection, platform, account))
@@ -380,6 +388,7 @@ def _secrets(settings: Settings) -> list[str]:
         for value in vars(section).values()
         if isinstance(value, SecretStr)
     ]
+    values += [source.database for source in settings.knowledge.sources]
     return [value.get_secret_value() for value in values if value.get_secret_value()]
 
 

@@ -10,7 +10,10 @@ import re
 from typing import Annotated, Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+
+from bot.section import Section
+from bot.source_settings import SourceSettings, read_sources
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9_]*:\S*")
 
@@ -65,13 +68,6 @@ def _header_safe(value: SecretStr) -> SecretStr:
     return value
 
 
-class Section(BaseModel):
-    """One table of kefu.toml."""
-
-    # What the operator wrote may be a secret put under the wrong key: an error must never repeat it.
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
-
-
 class HttpSettings(Section):
     """The product's own HTTP server: web chat, platforms' callbacks, tickets API, health."""
 
@@ -118,6 +114,8 @@ class KnowledgeSettings(Section):
     keep_versions: int = Field(default=10, ge=1, le=1000)
     """How many versions of the knowledge can be looked at and rolled back to, the newest included. What only older ones
     had is deleted; 1 keeps no past."""
+    sources: Annotated[tuple[SourceSettings, ...], BeforeValidator(read_sources)] = ()
+    """What `kefu run` keeps in sync: a [[knowledge.sources]] for each, see docs/knowledge.md."""
 
 
 _VLLM_KEYS = ("max_model_len", "gpu_memory_utilization", "quantization", "dtype", "enforce_eager")

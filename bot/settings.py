@@ -175,7 +175,7 @@ def _line_of(path: Path, section: str, key: str) -> int:
         bare = re.sub(r"[\s\"']", "", line)
         if header := re.match(r"\[+([^\]]+)\]", bare):
             current = header[1]
-            found = not key and current == section
+            found = current == (f"{section}.{key}" if key else section)
         elif current:
             found = bool(key) and current == section and bare.startswith(f"{key}=")
         else:  # above every header: `http.port = 1`, `http = { port = 1 }`, or a stray `port = 1`

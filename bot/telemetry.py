@@ -384,6 +384,24 @@ class Metrics:
             ),
             ("kind",),
         )
+        self.source_last_success = Labelled(
+            Gauge(
+                "kefu_source_last_success_timestamp_seconds",
+                "When the source of knowledge was last read and indexed.",
+                ("source",),
+                registry=registry,
+            ),
+            ("source",),
+        )
+        self.source_problems = Labelled(
+            Gauge(
+                "kefu_source_problems",
+                "What of the source could not be read the last time.",
+                ("source",),
+                registry=registry,
+            ),
+            ("source",),
+        )
         self.database_up = Gauge("kefu_database_up", "Whether the database commits.", registry=registry)
 
     def exposition(self) -> bytes:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from knowledge.config import KnowledgeConfig
@@ -19,7 +20,8 @@ from knowledge.retriever import Retriever
 from knowledge.rows import KnownVectors, Progress
 from knowledge.samples import SAMPLE_SOURCES, load_vectors
 from knowledge.schema import IndexIdentity
-from knowledge.sync import Read, Sync, from_paths
+from knowledge.sources.base import FileSource, Source, read_all
+from knowledge.sync import Read, Sync
 from knowledge.values import DEFAULT_COLLECTION, CollectionSummary, SyncReport
 
 log = logging.getLogger(__name__)
@@ -38,17 +40,17 @@ class Knowledge:
 
     async def sync(
         self,
-        paths: Sequence[Path | str],
+        sources: Sequence[Path | str | Source],
         *,
         collection: str = DEFAULT_COLLECTION,
         rebuild: bool = False,
         progress: Progress | None = None,
     ) -> SyncReport:
-        """Makes a collection equal to its files and folders. See `knowledge.sync.Sync.sync`.
+        """Makes a collection equal to its sources. See `knowledge.sync.Sync.sync`.
 
         Raises KnowledgeError; the knowledge is then as it was.
         """
-        read = from_paths([Path(path) for path in paths])
+        read = _read_of(sources)
         return await self.sync_from(read, collection=collection, rebuild=rebuild, progress=progress)
 
     async def sync_from(
@@ -97,7 +99,7 @@ class Knowledge:
         known = await asyncio.to_thread(load_vectors, self.embedder.name)
         try:
             await self._sync.mend(known=known)
-            samples = {name: from_paths(paths) for name, paths in SAMPLE_SOURCES.items()}
+            samples = {name: _read_of(paths) for name, paths in SAMPLE_SOURCES.items()}
             report = await self._sync.add_samples(samples, known=known)
         except SyncBusyError:
             return None
@@ -122,6 +124,11 @@ class Knowledge:
         if not await self.retriever.refresh():
             raise IndexMissingError("nothing is indexed yet; run `kefu knowledge sync PATH`")
         return sum(summary.passages for summary in self.retriever.collections)
+
+
+def _read_of(sources: Sequence[Path | str | Source]) -> Read:
+    wanted = [FileSource(Path(source)) if isinstance(source, Path | str) else source for source in sources]
+    return partial(read_all, wanted)
 
 
 def _suit_the_process() -> None:

@@ -6,13 +6,12 @@ docs/decisions/0008-ledger.md.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from knowledge.chunking import chunk_document
-from knowledge.documents import SourceContents, read_sources
+from knowledge.documents import SourceContents
 from knowledge.embedders.base import Embedder
 from knowledge.errors import IndexMismatchError, IndexMissingError, IndexUnreadableError, LedgerError
 from knowledge.index import LANCE_ERRORS, KnowledgeIndex, LiveTable
@@ -314,15 +313,6 @@ def _target(
     digests = {key: digest_of(passages) for key, passages in source.items()}
     contents = {digests[key]: passages for key, passages in source.items()}
     return _Target(documents={**others, **digests}, contents=contents, kind=kind, collection=collection)
-
-
-def from_paths(paths: Sequence[Path]) -> Read:
-    """A source of files and folders."""
-
-    async def read() -> SourceContents:
-        return await asyncio.to_thread(read_sources, paths)
-
-    return read
 
 
 async def _read(sources: Mapping[str, Read]) -> tuple[dict[DocumentKey, Passages], tuple[Problem, ...]]:

@@ -21,6 +21,7 @@ from bot.errors import KefuError, OperatorError
 
 if TYPE_CHECKING:  # reading settings imports pydantic: not for `kefu doctor --help`
     from bot.settings import Settings
+    from bot.source_settings import SourceSettings
 
 LIMIT_SECONDS = 10.0
 """For each channel; the index gets longer, because its embedder has to be loaded."""
@@ -81,6 +82,10 @@ async def _look_at_parts(settings: Settings, channels: Mapping[str, Check]) -> l
         await _look("database", lambda: asyncio.to_thread(_database, settings), LIMIT_SECONDS),
         await _look("index", lambda: _index(settings), INDEX_SECONDS),
         await _look("engine", lambda: _engine(settings), ENGINE_SECONDS),
+    ]
+    found += [
+        await _look(f"source {source.name}", functools.partial(_source, source), LIMIT_SECONDS)
+        for source in settings.knowledge.sources
     ]
     if settings.functions.modules:
         found.append(await _look("functions", lambda: asyncio.to_thread(_functions, settings), LIMIT_SECONDS))
@@ -172,6 +177,12 @@ async def _engine(settings: Settings) -> str:
     wanted = await asyncio.to_thread(vllm_settings, settings)
     card = await asyncio.to_thread(vllm_model.check_card, wanted)
     return f"vllm, {wanted.name} is there to be loaded; {card}"
+
+
+async def _source(settings: SourceSettings) -> str:
+    from bot.sources import make_source
+
+    return await make_source(settings).check()
 
 
 def _functions(settings: Settings) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from bot.cli.common import Operator, json_option, print_json, progress_bar
 from bot.cli.knowledge_versions import VERSION_COMMANDS
 from knowledge.config import KnowledgeConfig
 from knowledge.errors import KnowledgeError, SourceError
+from knowledge.sources.base import Source
 from knowledge.values import DEFAULT_COLLECTION, Hit, Problem, SyncReport
 
 # Enough that embedding and searching overlap; a batch is read and answered in its order.
@@ -34,40 +35,49 @@ for _command in VERSION_COMMANDS:
 
 
 @knowledge.command()
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
-@click.option("--collection", default=DEFAULT_COLLECTION, show_default=True, metavar="NAME")
+@click.argument("sources", nargs=-1, metavar="[PATH_OR_ADDRESS]...")
+@click.option("--collection", metavar="NAME", help=f"Which one (default: {DEFAULT_COLLECTION}).")
 @click.option("--rebuild", is_flag=True, help="Write the whole index anew, with the configured embedder.")
 @json_option
 @click.pass_obj
-def sync(operator: Operator, paths: tuple[str, ...], collection: str, rebuild: bool, as_json: bool) -> int:
-    """Make a collection equal to its source: files and folders of .md, .txt, .csv and .jsonl.
+def sync(operator: Operator, sources: tuple[str, ...], collection: str | None, rebuild: bool, as_json: bool) -> int:
+    """Make a collection equal to its source: files and folders of .md, .txt, .csv, .jsonl and, with kefu[docs], .pdf,
+    .docx, .xlsx, .pptx and .html; or the rows of a database, driver://user:password@host/name?query=SELECT...
+
+    Without a source: every [[knowledge.sources]] of kefu.toml, or those of the given collection.
 
     Unchanged documents are not embedded again, vanished ones are removed. What could not be read is named and
     the rest goes in; the exit status is then 1.
     """
-    name = collection.strip()
-    if not name:
-        raise click.BadParameter("is empty", param_hint="--collection")
-    sources = [_source(path) for path in paths]
+    wanted = _wanted(operator, sources, collection)
     settings = operator.settings()
 
-    async def run() -> SyncReport:
+    async def run() -> list[SyncReport | SourceError]:
         from bot.cli.opening import open_knowledge_to_change
 
         async with open_knowledge_to_change(settings) as opened:
-            with progress_bar("Embedding") as progress:
-                return await opened.sync(sources, collection=name, rebuild=rebuild, progress=progress)
+            done: list[SyncReport | SourceError] = []
+            for name, group in wanted.items():
+                with progress_bar("Embedding") as progress:
+                    try:
+                        # The index is made anew once, then filled.
+                        anew = rebuild and not any(isinstance(one, SyncReport) for one in done)
+                        done.append(await opened.sync(group, collection=name, rebuild=anew, progress=progress))
+                    except SourceError as error:
+                        if len(wanted) == 1:
+                            raise
+                        done.append(error)  # the other collections can do without
+            return done
 
-    report = asyncio.run(run())
-    if as_json:
-        print_json(asdict(report))
-    else:
-        _print_problems(report.problems)
-        click.echo(
-            f"{report.collection}: {report.added} added, {report.changed} changed, {report.removed} removed, "
-            f"{report.unchanged} unchanged ({report.embedded} embedded); version {report.version}"
-        )
-    return 1 if report.problems else 0
+    outcomes = asyncio.run(run())
+    for outcome in outcomes:
+        if isinstance(outcome, SourceError):
+            click.echo(f"kefu: {outcome}", err=True)
+        elif as_json:
+            print_json(asdict(outcome))
+        else:
+            _print_report(outcome)
+    return 1 if any(isinstance(outcome, SourceError) or outcome.problems for outcome in outcomes) else 0
 
 
 @knowledge.command()
@@ -142,12 +152,44 @@ def _config(operator: Operator) -> KnowledgeConfig:
     return KnowledgeConfig(uri=section.uri, embedder=section.embedder, top_k=section.top_k)
 
 
-def _source(path: str) -> Path:
-    if "://" in path:
-        scheme = path.partition("://")[0]
-        # The rest may hold a password.
-        raise SourceError(f"{scheme}:// addresses are not read by this version; give files or folders")
-    return Path(path)
+def _wanted(
+    operator: Operator, sources: Sequence[str], collection: str | None
+) -> Mapping[str, Sequence[Path | str | Source]]:
+    """The sources of each collection that is to be synced."""
+    if collection is not None and not collection.strip():
+        raise click.BadParameter("is empty", param_hint="--collection")
+    name = None if collection is None else collection.strip()
+    if sources:
+        return {name or DEFAULT_COLLECTION: [_source(source) for source in sources]}
+    from bot.sources import by_collection, make_source
+
+    groups = by_collection(operator.settings().knowledge.sources)
+    if not groups:
+        raise click.UsageError("give a PATH_OR_ADDRESS, or write [[knowledge.sources]] into kefu.toml")
+    if name is not None and name not in groups:
+        raise click.BadParameter(f"no [[knowledge.sources]] is of the collection {name!r}", param_hint="--collection")
+    return {
+        owner: [make_source(settings) for settings in group] for owner, group in groups.items() if name in (None, owner)
+    }
+
+
+def _source(given: str) -> Path | Source:
+    scheme, separator, _ = given.partition("://")
+    if not separator:
+        return Path(given)
+    if scheme in ("http", "https"):
+        raise SourceError("websites are not read by this version; give files, folders or a database")
+    from knowledge.sources.database import from_address
+
+    return from_address(given)
+
+
+def _print_report(report: SyncReport) -> None:
+    _print_problems(report.problems)
+    click.echo(
+        f"{report.collection}: {report.added} added, {report.changed} changed, {report.removed} removed, "
+        f"{report.unchanged} unchanged ({report.embedded} embedded); version {report.version}"
+    )
 
 
 # --- Searching ----------------------------------------------------------------------------------------

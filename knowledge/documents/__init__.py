@@ -7,6 +7,7 @@ Nothing here raises for a bad file or row: it is named in `problems` and the res
 that is not there, or cannot be one, raises SourceError.
 """
 
+from knowledge.documents.conversion import Converter
 from knowledge.documents.files import SourceContents, read_source, read_sources
 
-__all__ = ["SourceContents", "read_source", "read_sources"]
+__all__ = ["Converter", "SourceContents", "read_source", "read_sources"]

@@ -3,9 +3,12 @@
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+from knowledge.documents.conversion import CONVERTED, Converter, RefusedError
+from knowledge.documents.converted import converted_documents
 from knowledge.documents.tables import csv_documents, jsonl_documents
 from knowledge.documents.text import UnreadableTextError, decode, markdown_document, text_document
 from knowledge.errors import SourceError
@@ -15,10 +18,14 @@ from knowledge.values import Document, Problem
 # meant as knowledge, and would take the sync past a gigabyte of memory.
 MAX_FILE_BYTES = 64 * 1024 * 1024
 
-_READ = frozenset({".md", ".markdown", ".txt", ".csv", ".jsonl"})
-# Formats that plainly hold knowledge, which this version cannot read: named, so that nobody
-# believes they went in. Anything else in a folder (pictures, scripts) is passed by.
-_NOT_YET = frozenset({".pdf", ".doc", ".docx", ".xls", ".xlsx", ".ppt", ".pptx", ".html", ".htm"})
+_TEXTS = frozenset({".md", ".markdown", ".txt", ".csv", ".jsonl"})
+_READ = _TEXTS | CONVERTED
+# Formats that plainly hold knowledge, but are not read: named, so that nobody believes they went in.
+# Anything else in a folder (pictures, scripts) is passed by.
+_INSTEAD = {
+    ".doc": ".docx", ".xls": ".xlsx", ".ppt": ".pptx", ".docm": ".docx", ".xlsm": ".xlsx", ".pptm": ".pptx",
+    ".rtf": ".docx", ".odt": ".docx", ".ods": ".xlsx", ".odp": ".pptx",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,25 +41,30 @@ class _File:
     """Relative to the source, with forward slashes: the document's id, or its beginning."""
 
 
-def read_sources(paths: Sequence[Path]) -> SourceContents:
+def read_sources(paths: Sequence[Path], converter: Converter | None = None) -> SourceContents:
     """Several sources as one. A document id that two of them share is a problem of the later one."""
+    return merged((str(path), read_source(path, converter)) for path in paths)
+
+
+def merged(parts: Iterable[tuple[str, SourceContents]]) -> SourceContents:
+    """The contents of several sources, each with the name of its source, as one."""
     documents: dict[str, Document] = {}
     problems: list[Problem] = []
-    for path in paths:
-        contents = read_source(path)
+    for name, contents in parts:
         problems.extend(contents.problems)
         for document in contents.documents:
             if document.id in documents:
                 reason = f"{document.id} is also in another of the given sources"
-                problems.append(Problem(path=str(path), line=None, reason=reason))
+                problems.append(Problem(path=name, line=None, reason=reason))
             else:
                 documents[document.id] = document
     return SourceContents(documents=tuple(documents.values()), problems=tuple(problems))
 
 
-def read_source(path: Path) -> SourceContents:
+def read_source(path: Path, converter: Converter | None = None) -> SourceContents:
     """A file, or every file below a folder, in the order of their names. Blocks.
 
+    `converter` reads documents of other programs; one of its own is used where none is given.
     Raises SourceError when the path does not exist, cannot be read or is a file of another format.
     """
     try:
@@ -73,19 +85,20 @@ def read_source(path: Path) -> SourceContents:
         entries = [_File(path=root, name=path.name or root.name)]
     documents: list[Document] = []
     problems: list[Problem] = []
-    for entry in entries:
-        for item in [entry] if isinstance(entry, Problem) else _read(entry):
-            if isinstance(item, Problem):
-                problems.append(item)
-            else:
-                documents.append(item)
+    with nullcontext(converter) if converter is not None else Converter() as reader:
+        for entry in entries:
+            for item in [entry] if isinstance(entry, Problem) else _read(entry, reader):
+                if isinstance(item, Problem):
+                    problems.append(item)
+                else:
+                    documents.append(item)
     return SourceContents(documents=tuple(documents), problems=tuple(problems))
 
 
 def _unread_reason(suffix: str) -> str:
-    if suffix.lower() in _NOT_YET:
-        return f"{suffix} files are not read by this version; export it as .md, .txt, .csv or .jsonl"
-    return "is not a .md, .txt, .csv or .jsonl file"
+    if instead := _INSTEAD.get(suffix.lower()):
+        return f"{suffix} files are not read; save it as {instead}"
+    return "is not a .md, .txt, .csv, .jsonl, .pdf, .docx, .xlsx, .pptx or .html file"
 
 
 def _walk(root: Path) -> Iterator[_File | Problem]:
@@ -111,11 +124,11 @@ def _walk(root: Path) -> Iterator[_File | Problem]:
 
 def _consider(path: Path, root: Path) -> Iterator[_File | Problem]:
     name, suffix = _relative(path, root), path.suffix.lower()
-    if suffix not in _READ | _NOT_YET:
+    if suffix not in _READ | _INSTEAD.keys():
         return
     if path.is_symlink() and not _inside(path, root):
         yield Problem(path=name, line=None, reason="is a link out of the source, or leads nowhere")
-    elif suffix in _NOT_YET:
+    elif suffix in _INSTEAD:
         yield Problem(path=name, line=None, reason=_unread_reason(path.suffix))
     else:
         yield _File(path=path, name=name)
@@ -133,16 +146,23 @@ def _relative(path: Path, root: Path) -> str:
     return path.relative_to(root).as_posix().encode("utf-8", "replace").decode("utf-8")
 
 
-def _read(file: _File) -> Iterator[Document | Problem]:
+def _read(file: _File, converter: Converter) -> Iterator[Document | Problem]:
+    suffix = file.path.suffix.lower()
     try:
-        text = decode(_read_bytes(file.path))
+        data = _read_bytes(file.path)
+        if suffix in CONVERTED:
+            yield from converted_documents(file.name, converter.convert(suffix, data))
+            return
+        text = decode(data)
+    except RefusedError as error:
+        yield Problem(path=file.name, line=None, reason=str(error))
+        return
     except UnreadableTextError as error:
         yield Problem(path=file.name, line=error.line, reason=error.reason)
         return
     except OSError as error:
         yield Problem(path=file.name, line=None, reason=f"cannot be read: {error.strerror}")
         return
-    suffix = file.path.suffix.lower()
     if suffix == ".csv":
         yield from csv_documents(file.name, text)
     elif suffix == ".jsonl":

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from knowledge.documents.text import clean, split_tags
@@ -41,7 +41,12 @@ def jsonl_documents(path: str, text: str) -> Iterator[Document | Problem]:
     return _documents(path, _jsonl_rows(text))
 
 
-def _documents(path: str, rows: Iterator[_Row | _RowError]) -> Iterator[Document | Problem]:
+def row_documents(path: str, rows: Iterable[tuple[int, Mapping[str, object]]]) -> Iterator[Document | Problem]:
+    """Rows that something else has read, as (line, fields by lower-case column), the same way."""
+    return _documents(path, (_Row(line=line, fields=fields) for line, fields in rows))
+
+
+def _documents(path: str, rows: Iterable[_Row | _RowError]) -> Iterator[Document | Problem]:
     seen: dict[str, int] = {}
     for row in rows:
         if isinstance(row, _RowError):

@@ -51,9 +51,20 @@ def _reads_as_gb18030(data: bytes) -> bool:
     return any("\u4e00" <= character <= "\u9fff" for character in text)
 
 
+def without_invisible(text: str) -> str:
+    """Without characters that nobody sees, and without lone surrogates."""
+    return _INVISIBLE.sub("", text).encode("utf-8", "replace").decode("utf-8")
+
+
+def first_heading(markdown: str) -> str:
+    """The words of the first heading of the first level, "" where there is none."""
+    found = _FIRST_HEADING.search(markdown)
+    return clean(found.group(1)) if found else ""
+
+
 def clean(text: str) -> str:
     """Without invisible characters and lone surrogates, outer blank space cut."""
-    return _INVISIBLE.sub("", text).encode("utf-8", "replace").decode("utf-8").strip()
+    return without_invisible(text).strip()
 
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
@@ -63,11 +74,10 @@ _FIRST_HEADING = re.compile(r"^#[ \t]+(.+?)[ \t]*#*$", re.MULTILINE)
 def markdown_document(document_id: str, text: str) -> Document | None:
     """A Markdown file; `title`, `url` and `tags` may stand in its front matter. None when it is empty."""
     fields, body, line = split_front_matter(text)
-    body = _INVISIBLE.sub("", body).encode("utf-8", "replace").decode("utf-8")
+    body = without_invisible(body)
     if not body.strip():
         return None
-    heading = _FIRST_HEADING.search(body)
-    title = clean(fields.get("title", "")) or (clean(heading.group(1)) if heading else _stem(document_id))
+    title = clean(fields.get("title", "")) or first_heading(body) or stem(document_id)
     tags = split_tags(fields.get("tags", "").strip("[]"))
     return Document(
         id=document_id,
@@ -85,7 +95,7 @@ def text_document(document_id: str, text: str) -> Document | None:
     body = clean(text)
     if not body:
         return None
-    return Document(id=document_id, title=_stem(document_id), text=body, format="text")
+    return Document(id=document_id, title=stem(document_id), text=body, format="text")
 
 
 def split_front_matter(text: str) -> tuple[dict[str, str], str, int]:
@@ -110,6 +120,7 @@ def split_tags(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part for part in parts if part))
 
 
-def _stem(document_id: str) -> str:
+def stem(document_id: str) -> str:
+    """A document's name without folders and without what comes after the last full stop."""
     name = document_id.rsplit("/", 1)[-1]
     return name.rsplit(".", 1)[0] if "." in name else name

@@ -303,3 +303,14 @@ def test_one_platform_that_is_silent_does_not_keep_the_others_waiting(
     found: dict[str, Any] = of(kefu("doctor", "--json"))
     assert found["web"][0] is True
     assert found["telegram"][0] is False
+
+
+def test_a_source_that_can_not_be_read_is_named(kefu: Kefu, tmp_path: Path) -> None:
+    (tmp_path / "kb").mkdir()
+    (tmp_path / "kefu.toml").write_text(
+        '[[knowledge.sources]]\nname = "kb"\npath = "kb"\n'
+        '[[knowledge.sources]]\nname = "crm"\ndatabase = "sqlite:///crm.db"\nquery = "SELECT 1"\n'
+    )
+    found = of(kefu("doctor", "--json"))
+    assert found["source kb"] == (True, "the folder kb")
+    assert found["source crm"] == (False, "crm: there is no file crm.db")

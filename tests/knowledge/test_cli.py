@@ -112,7 +112,7 @@ def test_bad_rows_are_named_and_the_exit_status_says_so(kefu: Kefu, write: Write
             ["search", "x"], 1, "nothing is indexed yet; run `kefu knowledge sync PATH`", id="nothing indexed"
         ),
         pytest.param(["sync", "nowhere"], 1, "nowhere: No such file or directory", id="no source"),
-        pytest.param(["sync", "postgresql://u:geheim@h/db"], 1, "postgresql:// addresses are not read", id="address"),
+        pytest.param(["sync", "postgresql://u:geheim@h/db"], 1, "needs ?query=SELECT", id="address"),
         pytest.param(["sync"], 2, "PATH", id="no path"),
         pytest.param(["search"], 2, "either TEXT or --batch", id="no text"),
         pytest.param(["search", "x", "--top-k", "0"], 2, "--top-k", id="no hits wanted"),
@@ -170,3 +170,44 @@ def test_an_embedder_that_is_not_there_has_to_be_changed_in_the_settings(
     printed = capsys.readouterr().err
     assert left.value.code == 2
     assert printed.startswith("kefu: ") and "no-such-model" in printed and printed.count("\n") == 1
+
+
+_SOURCES = """
+[[knowledge.sources]]
+name = "faq"
+path = "faq.csv"
+[[knowledge.sources]]
+name = "notes"
+path = "notes"
+[[knowledge.sources]]
+name = "shop"
+collection = "shop"
+path = "shop.jsonl"
+"""
+
+
+def test_without_a_path_every_source_of_the_configuration_is_synced(kefu: Kefu, faq: Path, write: Write) -> None:
+    write("kefu.toml", _SOURCES)
+    write("notes/a.md", "# A\n\ntext")
+    write("shop.jsonl", [{"id": "1", "question": "q", "answer": "a"}])
+    synced = kefu("sync")
+    assert (synced.status, synced.err) == (0, "")
+    assert [line.partition(" added")[0] for line in synced.out.splitlines()] == ["default: 3", "shop: 1"]
+    one = kefu("sync", "--collection", "shop", "--json")
+    assert (one.status, json.loads(one.out)["unchanged"]) == (0, 1)
+    assert kefu("sync", "--collection", "other").err.endswith("is of the collection 'other'\n")
+
+
+def test_a_source_that_is_gone_leaves_the_other_collections_to_be_synced(kefu: Kefu, faq: Path, write: Write) -> None:
+    write("kefu.toml", _SOURCES)
+    write("shop.jsonl", [{"id": "1", "question": "q", "answer": "a"}])
+    synced = kefu("sync", "--rebuild")
+    assert synced.status == 1
+    assert synced.err == "kefu: notes: No such file or directory\n"
+    assert synced.out.startswith("shop: 1 added")
+
+
+def test_without_a_path_and_without_sources_it_says_what_to_give(kefu: Kefu) -> None:
+    said = kefu("sync")
+    assert said.status == 2
+    assert "write [[knowledge.sources]] into kefu.toml" in said.err
