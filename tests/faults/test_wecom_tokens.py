@@ -103,7 +103,7 @@ async def _states(rig: WeComRig) -> dict[str, set[str]]:
     return found
 
 
-@pytest.mark.parametrize("name", REFUSALS)
+@pytest.mark.parametrize("name", ["40001", pytest.param("40091", marks=pytest.mark.faults), "60020"])
 @pytest.mark.parametrize("way", BOTH)
 async def test_what_only_an_operator_can_mend_holds_replies_until_it_is_mended(
     tmp_path: Path, way: str, name: str, capsys: pytest.CaptureFixture[str]

@@ -77,6 +77,9 @@ class Sorter:
         self._windows = windows
         self._holding = holding
         self._people = people
+        self._told: dict[ConversationRef, Holder] = {}
+        """What WeCom has said of who has whom since the last page was sorted. A page of hundreds, of which each time
+        another one is not told, would never be sorted."""
 
     async def sort(self, page: Read) -> Sorted:
         """
@@ -89,6 +92,7 @@ class Sorter:
             await self._take(happening, sorting)
         notes = [note for one, customer in customers.items() if (note := _note(one, customer)) is not None]
         welcomed = await self._windows.note(notes)
+        self._told.clear()
         if sorting.to_others:
             log.info("wecom.left_to_colleagues", channel=SECTION, messages=sorting.to_others)
         entered = [customer.welcome for one, customer in customers.items() if one in welcomed]
@@ -120,13 +124,16 @@ class Sorter:
         self, strangers: Mapping[ConversationRef, datetime], customers: Mapping[ConversationRef, _Customer]
     ) -> None:
         """Asks who has them, side by side: a campaign brings many at once."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                asked = {one: group.create_task(self._holding.ask(one)) for one in strangers}
-        except ExceptionGroup as failures:
-            raise failures.exceptions[0] from None
-        for one, task in asked.items():
-            customers[one].is_with(task.result(), strangers[one])
+        answers = await asyncio.gather(*map(self._holder, strangers), return_exceptions=True)
+        for one, answer in zip(strangers, answers, strict=True):
+            if isinstance(answer, BaseException):
+                raise answer
+            customers[one].is_with(answer, strangers[one])
+
+    async def _holder(self, conversation: ConversationRef) -> Holder:
+        if conversation not in self._told:
+            self._told[conversation] = await self._holding.ask(conversation)
+        return self._told[conversation]
 
     async def _take(self, happening: Happening, sorting: _Sorting) -> None:
         match happening:
@@ -161,7 +168,7 @@ class Sorter:
         how things stand now: of what came before a change, or before pages that we have not read yet, it says
         nothing."""
         if not customer.known and not customer.to_come and sorting.final and customer.held_at is not None:
-            customer.is_with(await self._holding.ask(conversation), at)
+            customer.is_with(await self._holder(conversation), at)
         return customer.holder == "bot"
 
 
