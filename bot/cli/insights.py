@@ -128,7 +128,7 @@ async def _look(settings: Settings, since: datetime, *, nearest: int) -> _Found:
     config = KnowledgeConfig(uri=section.uri, embedder=section.embedder, top_k=section.top_k)
     async with open_knowledge(config) as knowledge:
         vectors = await _embed(knowledge, texts)
-        ordinary = await knowledge.retriever.embed_queries(await asyncio.to_thread(_ordinary))
+        ordinary = await knowledge.retriever.embed_queries(await asyncio.to_thread(ordinary_questions))
         groups = await asyncio.to_thread(group, asked, vectors, ordinary.mean(axis=0))
         hits = [await _search(knowledge, one) for one in groups[:nearest]]
     return _Found(groups=groups, nearest=hits, left_out=left_out)
@@ -155,7 +155,8 @@ async def _embed(knowledge: Knowledge, texts: Sequence[str]) -> npt.NDArray[np.f
     return np.concatenate(parts)
 
 
-def _ordinary() -> list[str]:
+def ordinary_questions() -> list[str]:
+    """What customers say, from the examples that ship with kefu: their middle is where cosines are taken from."""
     from bot.dialogue.intents import SHIPPED, read_examples
 
     return list(read_examples(SHIPPED).texts)[::_EVERY]
