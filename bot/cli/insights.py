@@ -100,7 +100,8 @@ def insights(
     from bot.cli.insights_pages import overview, overview_json
 
     if as_json:
-        print_json(overview_json(since, found.groups[:limit], found.nearest, total=len(found.groups)))
+        report = overview_json(since, found.groups[:limit], found.nearest, total=len(found.groups))
+        print_json({**report, "left_out": found.left_out})
     else:
         click.echo("\n".join(overview(since, found.groups, found.nearest, limit, left_out=found.left_out)))
     return 0
