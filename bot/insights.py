@@ -20,8 +20,8 @@ from bot.privacy import mask
 SIMILAR = 0.6
 """Mean cosine of two groups, past which they become one. Cosines of different embedders lie in different bands (e5: .8
 to .95 whatever the texts), so they are taken from the middle of ordinary support questions instead of from the origin:
-the same figure then fits all. Measured on 240 rephrasings of 40 English questions: with e5, of the pairs put together
-.78 belong together, and .85 of those that do are put together; with use-multilingual .70 and .70."""
+the same figure then fits all (`tests/bench/grouping.py`): with e5, of the pairs put together .94 belong together, and
+.87 of those that do are put together; with use-multilingual .70 and .66."""
 MAX_QUESTIONS = 2000
 """Different questions grouped at once: 32 MB of cosines, some seconds."""
 
@@ -80,7 +80,7 @@ def group(asked: Sequence[Unsolved], vectors: Matrix, middle: npt.NDArray[Any]) 
     :param middle: the mean of the vectors of ordinary questions.
     """
     texts = wordings(asked)
-    cosines = _cosines(vectors, middle)
+    cosines = cosines_of(vectors, middle)
     groups = []
     for members in clusters(cosines, SIMILAR):
         # The wording that is nearest to all others; the oldest of equals.
@@ -91,7 +91,8 @@ def group(asked: Sequence[Unsolved], vectors: Matrix, middle: npt.NDArray[Any]) 
     return tuple(sorted(groups, key=lambda one: (-len(one.asked), -one.people, one.asked[0].at, one.id)))
 
 
-def _cosines(vectors: Matrix, middle: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+def cosines_of(vectors: Matrix, middle: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Of each with each, as seen from the middle; for `clusters`."""
     moved = vectors.astype(np.float64) - middle
     moved /= np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), 1e-12)
     # Rounded: how a machine adds up must not decide who belongs together.

@@ -234,7 +234,7 @@ def _report_of(run: _Run, lines: Sequence[_Line]) -> dict[str, Any]:
     from bot.dialogue.scoring import score
 
     scores = score(run.asked)
-    figures = figures_json(ratios(run.asked, run.places), scores)
+    figures = figures_json(ratios(run.asked, run.places), run.asked, scores)
     retrieval = {
         "questions": figures["recall@1"]["of"],
         "recall_1": figures["recall@1"]["value"],

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, Literal, TypeAlias, get_args
 
 from bot.dialogue.scoring import Asked, Scores
-from bot.messages import Language
+from bot.messages import Language, Outcome
 from knowledge.evaluation import ndcg, reciprocal
 from knowledge.intervals import Interval, Ratio, difference
 
@@ -121,16 +121,17 @@ def _kind(asked: Sequence[Asked], kind: Literal["refuse", "ticket"]) -> dict[str
 # --- As `--json` prints them --------------------------------------------------------------------------
 
 
-def figures_json(shares: Mapping[str, Ratio], scores: Scores) -> dict[str, dict[str, Any]]:
+def figures_json(shares: Mapping[str, Ratio], asked: Sequence[Asked], scores: Scores) -> dict[str, dict[str, Any]]:
     """By name: the value, its interval and how many questions it is of. None where there is nothing to say."""
     found = {name: {**_rounded(share.value, share.interval()), "of": share.of} for name, share in shares.items()}
-    weighed = scores.questions if scores.latency_ms.median is not None else 0
+    weighed = sum(one.outcome in (Outcome.ANSWERED, Outcome.REFUSED) for one in asked)
+    replied = sum(one.outcome is not None for one in asked)
     others = {
-        "calibration_error": scores.calibration_error if weighed else None,
-        "latency_ms.median": scores.latency_ms.median,
-        "latency_ms.p95": scores.latency_ms.p95,
+        "calibration_error": (scores.calibration_error if weighed else None, weighed),
+        "latency_ms.median": (scores.latency_ms.median, replied),
+        "latency_ms.p95": (scores.latency_ms.p95, replied),
     }
-    return found | {name: {**_rounded(value, None), "of": weighed} for name, value in others.items()}
+    return found | {name: {**_rounded(value, None), "of": of} for name, (value, of) in others.items()}
 
 
 def differences_json(before: Mapping[str, Ratio], after: Mapping[str, Ratio]) -> dict[str, dict[str, Any]]:

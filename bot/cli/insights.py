@@ -17,6 +17,9 @@ from bot.cli.measuring import AT_ONCE
 from bot.errors import KefuError
 
 if TYPE_CHECKING:  # the core is imported when something is asked, not for `kefu insights --help`
+    import numpy as np
+    import numpy.typing as npt
+
     from bot.history.unsolved import Unsolved
     from bot.insights import Draft, Group
     from bot.settings import Settings
@@ -26,6 +29,7 @@ if TYPE_CHECKING:  # the core is imported when something is asked, not for `kefu
 _TURNS = 5000
 """Unsolved turns looked at; of more, the newest."""
 _NEAREST = 3
+_EMBEDDED_AT_ONCE = 64
 _ALSO_ASKED = 10
 _EVERY = 6
 """Which of the shipped examples of what customers say make out the middle of ordinary ones: 70 do as well as all."""
@@ -96,7 +100,8 @@ def insights(
     from bot.cli.insights_pages import overview, overview_json
 
     if as_json:
-        print_json(overview_json(since, found.groups[:limit], found.nearest, total=len(found.groups)))
+        report = overview_json(since, found.groups[:limit], found.nearest, total=len(found.groups))
+        print_json({**report, "left_out": found.left_out})
     else:
         click.echo("\n".join(overview(since, found.groups, found.nearest, limit, left_out=found.left_out)))
     return 0
@@ -123,8 +128,8 @@ async def _look(settings: Settings, since: datetime, *, nearest: int) -> _Found:
     section = settings.knowledge
     config = KnowledgeConfig(uri=section.uri, embedder=section.embedder, top_k=section.top_k)
     async with open_knowledge(config) as knowledge:
-        vectors = await knowledge.retriever.embed_queries(texts)
-        ordinary = await knowledge.retriever.embed_queries(await asyncio.to_thread(_ordinary))
+        vectors = await _embed(knowledge, texts)
+        ordinary = await knowledge.retriever.embed_queries(await asyncio.to_thread(ordinary_questions))
         groups = await asyncio.to_thread(group, asked, vectors, ordinary.mean(axis=0))
         hits = [await _search(knowledge, one) for one in groups[:nearest]]
     return _Found(groups=groups, nearest=hits, left_out=left_out)
@@ -138,7 +143,21 @@ async def _unsolved(settings: Settings, since: datetime) -> tuple[Unsolved, ...]
         return await database.read(lambda connection: unsolved(connection, since=since, limit=_TURNS))
 
 
-def _ordinary() -> list[str]:
+async def _embed(knowledge: Knowledge, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+    import numpy as np
+
+    from bot.cli.measuring import progress
+
+    parts = []
+    with progress("Embedding", len(texts)) as step:
+        for start in range(0, len(texts), _EMBEDDED_AT_ONCE):
+            parts.append(await knowledge.retriever.embed_queries(texts[start : start + _EMBEDDED_AT_ONCE]))
+            step(len(parts[-1]))
+    return np.concatenate(parts)
+
+
+def ordinary_questions() -> list[str]:
+    """What customers say, from the examples that ship with kefu: their middle is where cosines are taken from."""
     from bot.dialogue.intents import SHIPPED, read_examples
 
     return list(read_examples(SHIPPED).texts)[::_EVERY]

@@ -80,8 +80,8 @@ async def ask_all(
 
 
 @contextmanager
-def progress(what: str, total: int) -> Iterator[Callable[[], object]]:
-    """A bar on a terminal, drawn once it takes a moment; nothing where nobody looks."""
+def progress(what: str, total: int) -> Iterator[Callable[..., object]]:
+    """A bar on a terminal, drawn once it takes a moment; nothing where nobody looks. Called with how many are done."""
     from tqdm import tqdm
 
     with tqdm(

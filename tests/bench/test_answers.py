@@ -22,7 +22,7 @@ REFUSE = LabelledQuestion(question="today's weather", expect="refuse", language=
 def report(*asked: Asked) -> Report:
     """As `kefu eval --json` would print it."""
     scores = score(asked)
-    figures = figures_json(ratios(asked, [None] * len(asked)), scores)
+    figures = figures_json(ratios(asked, [None] * len(asked)), asked, scores)
     return json.loads(json.dumps({"figures": figures, **asdict(scores)}))  # type: ignore[no-any-return]
 
 

@@ -166,8 +166,12 @@ def test_a_figure_past_its_threshold_fails_the_command(measured: Kefu, tmp_path:
 
 
 def test_a_gate_that_measures_nothing_is_closed(measured: Kefu, tmp_path: Path) -> None:
-    called = measured(write(tmp_path, ROWS[7]), "--min", "recall@1=0")
-    assert (called.status, called.err) == (1, "kefu: recall@1 could not be measured on these questions\n")
+    called = measured(write(tmp_path, ROWS[7]), "--min", "recall@1=0", "--max", "calibration_error=1")
+    assert called.status == 1
+    assert called.err.splitlines() == [
+        "kefu: recall@1 could not be measured on these questions",
+        "kefu: calibration_error could not be measured on these questions",
+    ]
 
 
 @pytest.mark.parametrize(
