@@ -27,7 +27,10 @@ from bot.messages import (
     ReceiptStatus,
     Sender,
     TicketState,
+    Turn,
+    TurnResult,
 )
+from bot.ports import SnapshotSink
 from bot.turns.limits import QueueLimits
 from tests.core.house import NO_LIMITS, House, copy_database, new_database, open_house
 from tests.fakes.channel import MemoryChannel
@@ -529,10 +532,32 @@ async def test_tokens_of_a_day_are_capped_and_the_cap_survives_a_restart(tmp_pat
         assert channel.texts(PLACE) == ["明天 T2 完"]
 
 
+class OfAVersion(ScriptedDialogue):
+    """Answers from version 7 of the knowledge."""
+
+    async def respond(self, turn: Turn, show: SnapshotSink) -> TurnResult:
+        return replace(await super().respond(turn, show), knowledge_version=7)
+
+
+@pytest.mark.parametrize(
+    ("dialogue", "kept"), [pytest.param(OfAVersion, 7, id="searched"), pytest.param(ScriptedDialogue, None, id="not")]
+)
+async def test_the_record_of_a_turn_names_the_version_of_the_knowledge(
+    tmp_path: Path, dialogue: type[ScriptedDialogue], kept: int | None
+) -> None:
+    channel = MemoryChannel()
+    async with house(tmp_path, channel, dialogue()) as opened:
+        await channel.deliver(said("T1", 1))
+        await until(lambda: channel.texts(PLACE))
+        rows = await opened.database.read(lambda c: c.execute(text("SELECT knowledge_version FROM turns")).all())
+        assert [row.knowledge_version for row in rows] == [kept]
+
+
 def test_every_table_is_reached_from_a_person() -> None:
     through_another = {"conversations", "inbound_keys", "cursors", "ticket_events"}
-    of_workspaces = {"installed_bots", "installations", "oauth_states"}  # nothing that anybody said
+    of_nobody = {"installed_bots", "installations", "oauth_states"}  # nothing that anybody said
+    of_nobody |= {"knowledge_versions", "knowledge_contents", "knowledge_documents"}
     owners = {table.name: {key.column.table.name for key in table.foreign_keys} for table in metadata.tables.values()}
     assert {name for name, owner in owners.items() if "people" in owner} | through_another | {"people"} == (
-        set(owners) - of_workspaces
+        set(owners) - of_nobody
     )
