@@ -7,7 +7,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, Protocol
 
@@ -184,9 +184,14 @@ def by_document(rows: Sequence[tuple[str, Chunk]]) -> dict[DocumentKey, Passages
     return {key: tuple(chunks) for key, chunks in found.items()}
 
 
+_COLUMNS = ("id", "document", "title", "text", "question", "answer", "url", "tags")
+
+
 def encode(passages: Sequence[Chunk]) -> str:
     """As they are stored: JSON, a list of objects without what is not there."""
-    rows = [{name: value for name, value in asdict(chunk).items() if value not in (None, ())} for chunk in passages]
+    rows = [
+        {name: value for name in _COLUMNS if (value := getattr(chunk, name)) not in (None, ())} for chunk in passages
+    ]
     return json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
 
 

@@ -59,13 +59,17 @@ class RowMaker:
 
     async def _known(self, present: Any | None, shipped: KnownVectors) -> dict[str, Vector]:
         """Every vector that need not be embedded: shipped ones, an unfinished sync's, the present table's."""
-        vectors = dict(shipped)
         keys, staged = await self._index.staged(self._identity)
-        vectors.update(zip(keys, staged, strict=True))
-        if present is not None:
-            matrix = await asyncio.to_thread(vector_matrix, present.column("vector"), self._identity.dimension)
-            vectors.update(zip(present.column("vector_key").to_pylist(), matrix, strict=True))
-        return vectors
+
+        def gathered() -> dict[str, Vector]:
+            vectors = dict(shipped)
+            vectors.update(zip(keys, staged, strict=True))
+            if present is not None:
+                matrix = vector_matrix(present.column("vector"), self._identity.dimension)
+                vectors.update(zip(present.column("vector_key").to_pylist(), matrix, strict=True))
+            return vectors
+
+        return await asyncio.to_thread(gathered)
 
     async def _embed_missing(self, rows: Rows, vectors: dict[str, Vector], progress: Progress | None) -> int:
         """Adds the missing vectors to `vectors`, keeping them on disk as it goes. Returns how many."""

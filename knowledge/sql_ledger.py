@@ -73,8 +73,11 @@ class SqlLedger:
         table = self._tables.documents
         standing = (table.c.since <= number) & (table.c.until.is_(None) | (table.c.until > number))
         query = select(table.c.collection, table.c.document, table.c.digest).where(standing)
-        rows = await self._read(lambda connection: connection.execute(query).all())
-        return {(collection, document): digest for collection, document, digest in rows}
+
+        def work(connection: Connection) -> dict[DocumentKey, str]:
+            return {(row[0], row[1]): row[2] for row in connection.execute(query)}
+
+        return await self._read(work)
 
     async def passages(self, digests: Collection[str]) -> dict[str, Passages]:
         """See `Ledger`."""

@@ -92,7 +92,7 @@ class Sync:
             source, problems = await _read({collection: read})
             standing = await self._stand(anew=rebuild)
             others = {key: digest for key, digest in standing.documents.items() if key[0] != collection}
-            target = _target(others, source, kind="sync", collection=collection)
+            target = await asyncio.to_thread(_target, others, source, kind="sync", collection=collection)
             report = await self._become(target, standing, anew=rebuild, known=known, progress=progress)
         return _of_collection(report, problems, unchanged=len(source))
 
@@ -106,7 +106,7 @@ class Sync:
                 return None
             source, problems = await _read(sources)
             standing = await self._stand(anew=False)
-            target = _target({}, source, kind="samples", collection=", ".join(sources))
+            target = await asyncio.to_thread(_target, {}, source, kind="samples", collection=", ".join(sources))
             report = await self._become(target, standing, anew=False, known=known, progress=None)
         return _of_collection(report, problems, unchanged=len(source))
 
@@ -218,8 +218,7 @@ class Sync:
 
     async def _take_over(self, live: LiveTable, rows: Any) -> Version:
         """An index without a ledger is what the knowledge is: its passages become the ledger's first version."""
-        contents = by_document(await asyncio.to_thread(to_chunks, rows))
-        target = _target({}, contents, kind="found")
+        target = await asyncio.to_thread(lambda: _target({}, by_document(to_chunks(rows)), kind="found"))
         change = Change.between({}, target.documents)
         stamp = live.stamp if live.stamp is not None and live.stamp.number == 1 else None
         version = following(None, change, kind="found", key=stamp.key if stamp else None)
@@ -231,7 +230,7 @@ class Sync:
         self, target: _Target, standing: _Standing, *, anew: bool, known: KnownVectors, progress: Progress | None
     ) -> SyncReport:
         """The step from one version to the next. What may fail stands before the commit, so that it changes nothing."""
-        change = Change.between(standing.documents, target.documents)
+        change = await asyncio.to_thread(Change.between, standing.documents, target.documents)
         version, embedded = standing.head, 0
         if version is None or not change.is_empty:
             version = following(
@@ -322,7 +321,7 @@ async def _read(sources: Mapping[str, Read]) -> tuple[dict[DocumentKey, Passages
         contents = await read()
         rows.extend(await asyncio.to_thread(_chunked, collection, contents))
         problems.extend(contents.problems)
-    return by_document(rows), tuple(problems)
+    return await asyncio.to_thread(by_document, rows), tuple(problems)
 
 
 def _chunked(collection: str, contents: SourceContents) -> list[Any]:

@@ -28,7 +28,10 @@ from bot.messages import (
     ReceiptStatus,
     Sender,
     TicketState,
+    Turn,
+    TurnResult,
 )
+from bot.ports import SnapshotSink
 from bot.turns.limits import QueueLimits
 from tests.core.house import NO_LIMITS, House, copy_database, new_database, open_house
 from tests.fakes.channel import MemoryChannel
@@ -545,9 +548,31 @@ async def test_tokens_of_a_day_are_capped_and_the_cap_survives_a_restart(tmp_pat
         assert channel.texts(PLACE) == ["明天 T2 完"]
 
 
+class OfAVersion(ScriptedDialogue):
+    """Answers from version 7 of the knowledge."""
+
+    async def respond(self, turn: Turn, show: SnapshotSink) -> TurnResult:
+        return replace(await super().respond(turn, show), knowledge_version=7)
+
+
+@pytest.mark.parametrize(
+    ("dialogue", "kept"), [pytest.param(OfAVersion, 7, id="searched"), pytest.param(ScriptedDialogue, None, id="not")]
+)
+async def test_the_record_of_a_turn_names_the_version_of_the_knowledge(
+    tmp_path: Path, dialogue: type[ScriptedDialogue], kept: int | None
+) -> None:
+    channel = MemoryChannel()
+    async with house(tmp_path, channel, dialogue()) as opened:
+        await channel.deliver(said("T1", 1))
+        await until(lambda: channel.texts(PLACE))
+        rows = await opened.database.read(lambda c: c.execute(text("SELECT knowledge_version FROM turns")).all())
+        assert [row.knowledge_version for row in rows] == [kept]
+
+
 def test_every_table_is_reached_from_a_person() -> None:
     through_another = {"conversations", "inbound_keys", "cursors", "ticket_events", "growing_answers"}
     of_nobody = {"installed_bots", "installations", "oauth_states", "leases"}  # nothing that anybody said
+    of_nobody |= {"knowledge_versions", "knowledge_contents", "knowledge_documents"}
     by_name = {"reply_windows"}  # a row may be there before the person's own, so no foreign key
     assert all("person" in metadata.tables[name].columns for name in by_name)
     owners = {table.name: {key.column.table.name for key in table.foreign_keys} for table in metadata.tables.values()}

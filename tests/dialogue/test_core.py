@@ -461,7 +461,7 @@ async def test_a_written_answer_from_the_passages_is_given_and_cut_to_length(wor
     customer = world.customer(engine=engine)
     result = await customer.say(QUESTION)
     assert outcome(result) is Outcome.ANSWERED and said(result) == text * (150 // len(text))
-    assert customer.snapshots == [text[:6]] and result.tokens == 321
+    assert customer.snapshots == [text[:6]] and result.tokens == 321 and result.knowledge_version == 1
 
 
 async def test_a_call_with_bad_arguments_is_answered_without_functions(world: World) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -211,3 +212,74 @@ def test_without_a_path_and_without_sources_it_says_what_to_give(kefu: Kefu) -> 
     said = kefu("sync")
     assert said.status == 2
     assert "write [[knowledge.sources]] into kefu.toml" in said.err
+
+
+def test_versions_diff_and_rollback(kefu: Kefu, write: Write) -> None:
+    assert kefu("versions").out == "there is no version yet; `kefu knowledge sync PATH` makes the first one\n"
+    head = "id,question,answer\n"
+    kefu("sync", str(write("faq.csv", f"{head}1,怎么退货？,七天内申请。\n2,怎么开发票？,点开订单。\n")))
+    kefu(
+        "sync",
+        str(write("faq.csv", f"{head}1,怎么退货？,十天内申请。\n3,几点营业？,九点。\n")),
+        "--collection",
+        "default",
+    )
+    assert kefu("diff", "1", "2").out == "+ default: faq.csv#3\n~ default: faq.csv#1\n- default: faq.csv#2\n"
+    assert json.loads(kefu("diff", "2", "1", "--json").out)["added"] == [
+        {"collection": "default", "document": "faq.csv#2"}
+    ]
+    back = kefu("rollback", "1")
+    assert (back.status, back.out) == (0, "back to version 1: 1 added, 1 changed, 1 removed; this is version 3\n")
+    assert "七天内申请" in kefu("search", "怎么退货").out
+    assert kefu("diff", "1", "3").out == "versions 1 and 3 are the same\n"
+    assert kefu("rollback", "1").out == "version 3 is the same as version 1; nothing was changed\n"
+    lines = kefu("versions").out.splitlines()
+    assert [line.split("  ")[0] for line in lines] == ["3", "2", "1"]
+    assert lines[0].endswith("UTC  rollback to 1: 1 added, 1 changed, 1 removed")
+    assert lines[2].endswith("UTC  sync default: 2 added, 0 changed, 0 removed")
+    listed = json.loads(kefu("versions", "--json").out)["versions"]
+    assert (listed[0]["number"], listed[0]["kind"], listed[0]["basis"]) == (3, "rollback", 1)
+    assert "key" not in listed[0]
+
+
+def test_rebuild_makes_a_lost_index_anew(kefu: Kefu, faq: Path, tmp_path: Path) -> None:
+    kefu("sync", str(faq))
+    faq.unlink()
+    shutil.rmtree(tmp_path / "index")
+    rebuilt = kefu("rebuild")
+    assert (rebuilt.status, rebuilt.out) == (0, "2 documents (2 embedded); version 1\n")
+    assert "七天内申请" in kefu("search", "怎么退货").out
+    assert kefu("list").out == "default: 2 documents, 2 passages\n"
+
+
+def test_forget_takes_a_document_out_of_the_past_too(kefu: Kefu, faq: Path) -> None:
+    kefu("sync", str(faq))
+    forgotten = kefu("forget", "faq.csv#2")
+    assert forgotten.status == 0
+    assert forgotten.out == "faq.csv#2 is forgotten in every version; remove it from its source too (version 2)\n"
+    assert kefu("rollback", "1").out.startswith("version 2 is the same as version 1")
+    assert "点开订单" not in kefu("search", "怎么开发票").out
+    again = kefu("forget", "faq.csv#2")
+    assert (again.status, again.err) == (1, "kefu: no kept version has a document 'faq.csv#2'\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        pytest.param(["rollback", "4"], 1, "there is no version 4; kept are 1 to 1", id="no such version"),
+        pytest.param(["diff", "1", "9"], 1, "there is no version 9; kept are 1 to 1", id="no such version to compare"),
+        pytest.param(["rollback", "first"], 2, "VERSION", id="no number"),
+        pytest.param(["rollback", "0"], 2, "VERSION", id="nought"),
+        pytest.param(["forget"], 2, "DOCUMENT", id="no document"),
+        pytest.param(["forget", "faq.csv#1", "--collection", "hr"], 1, "in collection 'hr'", id="not there"),
+    ],
+)
+def test_a_mistake_with_versions_is_one_line(
+    kefu: Kefu, faq: Path, arguments: list[str], status: int, says: str
+) -> None:
+    kefu("sync", str(faq))
+    outcome = kefu(*arguments)
+    assert outcome.status == status
+    assert says in outcome.err
+    assert outcome.out == ""
+    assert "七天内申请" in kefu("search", "怎么退货").out
