@@ -111,6 +111,8 @@ class KnowledgeSettings(Section):
     """Sorts the found passages once more, e.g. "BAAI/bge-reranker-v2-m3"; "" for none."""
     top_k: int = Field(default=5, ge=1, le=50)
     """How many passages an answer may be drawn from."""
+    allow_private_addresses: bool = False
+    """Whether websites that are sources may stand in the company's own network."""
     sources: Annotated[tuple[SourceSettings, ...], BeforeValidator(read_sources)] = ()
     """What `kefu run` keeps in sync: a [[knowledge.sources]] for each, see docs/knowledge.md."""
 
