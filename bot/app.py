@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import importlib
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -42,7 +43,8 @@ from bot.server.app import build_server
 from bot.server.listening import HttpServer
 from bot.server.ports import PartHealth
 from bot.settings import Settings, channel_module
-from bot.sources import SourceKeeper
+from bot.source_settings import SourceSettings
+from bot.sources import KEPT_FOLDER, SourceKeeper, make_source
 from bot.telemetry import Metrics, get_logger, register_secret
 from bot.tickets.desk import Desk
 from bot.tickets.notices import OperatorNotices
@@ -52,6 +54,7 @@ from bot.turns.inbox import Inbox
 from bot.turns.lanes import Lanes
 from bot.turns.limits import QueueLimits
 from bot.turns.runner import TurnRunner
+from knowledge.sources.base import Source
 
 LANE_WORKERS = 256
 """Turns side by side. An engine bounds its own work; a worker that waits for it costs a few kilobytes."""
@@ -132,7 +135,9 @@ class App:
             wake_outbox=self._outbox.wake,
             clock=clock,
         )
-        self._keeper = SourceKeeper(settings.knowledge.sources, metrics=metrics, clock=clock)
+        self._keeper = SourceKeeper(
+            settings.knowledge.sources, make=source_maker(settings), metrics=metrics, clock=clock
+        )
         self._lanes = Lanes(self._runner.run_turn, workers=LANE_WORKERS, metrics=metrics)
         self.intake = Inbox(
             database,
@@ -348,6 +353,15 @@ def data_folder(settings: Settings) -> Path:
     """Where small files of ours live: beside the database, so that moving the folder moves everything."""
     file = sqlite_path(settings.database.url)
     return file.parent if file is not None else Path("data")
+
+
+def source_maker(settings: Settings) -> Callable[[SourceSettings], Source]:
+    """Makes the sources of the settings."""
+    return functools.partial(
+        make_source,
+        keep=data_folder(settings) / KEPT_FOLDER,
+        allow_private=settings.knowledge.allow_private_addresses,
+    )
 
 
 def _switched_on(settings: Settings, surroundings: Surroundings) -> list[Channel]:

@@ -114,6 +114,8 @@ class KnowledgeSettings(Section):
     keep_versions: int = Field(default=10, ge=1, le=1000)
     """How many versions of the knowledge can be looked at and rolled back to, the newest included. What only older ones
     had is deleted; 1 keeps no past."""
+    allow_private_addresses: bool = False
+    """Whether websites that are sources may stand in the company's own network."""
     sources: Annotated[tuple[SourceSettings, ...], BeforeValidator(read_sources)] = ()
     """What `kefu run` keeps in sync: a [[knowledge.sources]] for each, see docs/knowledge.md."""
 

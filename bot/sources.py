@@ -13,9 +13,10 @@ from bot.ports import Clock
 from bot.source_settings import SourceSettings, seconds_of
 from bot.telemetry import Metrics, get_logger
 from knowledge.documents import Converter, SourceContents
-from knowledge.errors import KnowledgeError, SourceError, SyncBusyError
+from knowledge.errors import KnowledgeError, SyncBusyError
 from knowledge.sources.base import FileSource, Source
 from knowledge.sources.database import DatabaseSource
+from knowledge.sources.website import WebSource
 from knowledge.values import SyncReport
 
 FIRST_SECONDS = 10.0
@@ -24,6 +25,9 @@ JITTER = 0.1
 BUSY_SECONDS = 60.0
 RETRY_SECONDS = 300.0
 """After a failure, unless the interval is shorter."""
+
+KEPT_FOLDER = "sources"
+"""In the data folder: copies of pages."""
 
 log = get_logger(__name__)
 
@@ -35,13 +39,21 @@ class Syncing(Protocol):
         """Makes the collection equal to the sources. Raises KnowledgeError."""
 
 
-def make_source(settings: SourceSettings) -> Source:
-    """The source itself. Raises SourceError when it can not be one."""
+def make_source(settings: SourceSettings, *, keep: Path, allow_private: bool) -> Source:
+    """The source itself. Raises SourceError when it can not be one.
+
+    :param keep: the folder for copies of pages between two syncs.
+    """
     if settings.path:
         return FileSource(Path(settings.path))
     if settings.query:
         return DatabaseSource(settings.name, settings.database.get_secret_value(), settings.query)
-    raise SourceError(f"{settings.name}: websites are not read by this version")
+    return WebSource(
+        settings.url or settings.sitemap,
+        keep=keep,
+        allow_private=allow_private,
+        only_sitemap=bool(settings.sitemap),
+    )
 
 
 def by_collection(sources: Sequence[SourceSettings]) -> Mapping[str, tuple[SourceSettings, ...]]:
@@ -66,9 +78,9 @@ class _Group:
 class _Counted:
     """A source that remembers how many problems it had."""
 
-    def __init__(self, settings: SourceSettings) -> None:
-        self._source = make_source(settings)
-        self.label = settings.name
+    def __init__(self, label: str, source: Source) -> None:
+        self._source = source
+        self.label = label
         self.problems: int | None = None
 
     @property
@@ -91,12 +103,15 @@ class SourceKeeper:
         self,
         sources: Sequence[SourceSettings],
         *,
+        make: Callable[[SourceSettings], Source],
         metrics: Metrics,
         clock: Clock,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        """:param jitter: from 0 to 1, another one each time."""
+        """:param make: see `make_source`.
+        :param jitter: from 0 to 1, another one each time."""
         self._groups = by_collection(sources)
+        self._make = make
         self._metrics = metrics
         self._clock = clock
         self._jitter = jitter
@@ -116,7 +131,7 @@ class SourceKeeper:
     async def _sync(self, knowledge: Syncing, group: _Group) -> float:
         """One sync; how long to wait for the next."""
         try:
-            sources = [_Counted(settings) for settings in group.sources]
+            sources = [_Counted(settings.name, self._make(settings)) for settings in group.sources]
             report = await knowledge.sync(sources, collection=group.collection)
         except SyncBusyError:
             log.info("another sync is running; the sources wait for it", collection=group.collection)

@@ -28,6 +28,8 @@ LIMIT_SECONDS = 10.0
 INDEX_SECONDS = 60.0
 ENGINE_SECONDS = 40.0
 """A server may have to load its model first."""
+SOURCE_SECONDS = 45.0
+"""A website is asked for its robots.txt first, and each may take 20 s."""
 LOW_DISK_BYTES = 200 * 1024 * 1024
 """Less than this, and a busy day or an upgrade's copy may fill the disk."""
 
@@ -84,7 +86,7 @@ async def _look_at_parts(settings: Settings, channels: Mapping[str, Check]) -> l
         await _look("engine", lambda: _engine(settings), ENGINE_SECONDS),
     ]
     found += [
-        await _look(f"source {source.name}", functools.partial(_source, source), LIMIT_SECONDS)
+        await _look(f"source {source.name}", functools.partial(_source, settings, source), SOURCE_SECONDS)
         for source in settings.knowledge.sources
     ]
     if settings.functions.modules:
@@ -179,10 +181,10 @@ async def _engine(settings: Settings) -> str:
     return f"vllm, {wanted.name} is there to be loaded; {card}"
 
 
-async def _source(settings: SourceSettings) -> str:
-    from bot.sources import make_source
+async def _source(settings: Settings, source: SourceSettings) -> str:
+    from bot.app import source_maker
 
-    return await make_source(settings).check()
+    return await source_maker(settings)(source).check()
 
 
 def _functions(settings: Settings) -> str:

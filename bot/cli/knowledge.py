@@ -42,7 +42,7 @@ for _command in VERSION_COMMANDS:
 @click.pass_obj
 def sync(operator: Operator, sources: tuple[str, ...], collection: str | None, rebuild: bool, as_json: bool) -> int:
     """Make a collection equal to its source: files and folders of .md, .txt, .csv, .jsonl and, with kefu[docs], .pdf,
-    .docx, .xlsx, .pptx and .html; or the rows of a database, driver://user:password@host/name?query=SELECT...
+    .docx, .xlsx, .pptx and .html; pages or a sitemap, https://...; or the rows of a database, driver://user:password@host/name?query=SELECT...
 
     Without a source: every [[knowledge.sources]] of kefu.toml, or those of the given collection.
 
@@ -160,25 +160,31 @@ def _wanted(
         raise click.BadParameter("is empty", param_hint="--collection")
     name = None if collection is None else collection.strip()
     if sources:
-        return {name or DEFAULT_COLLECTION: [_source(source) for source in sources]}
-    from bot.sources import by_collection, make_source
+        return {name or DEFAULT_COLLECTION: [_source(operator, source) for source in sources]}
+    from bot.app import source_maker
+    from bot.sources import by_collection
 
+    make = source_maker(operator.settings())
     groups = by_collection(operator.settings().knowledge.sources)
     if not groups:
         raise click.UsageError("give a PATH_OR_ADDRESS, or write [[knowledge.sources]] into kefu.toml")
     if name is not None and name not in groups:
         raise click.BadParameter(f"no [[knowledge.sources]] is of the collection {name!r}", param_hint="--collection")
-    return {
-        owner: [make_source(settings) for settings in group] for owner, group in groups.items() if name in (None, owner)
-    }
+    return {owner: [make(settings) for settings in group] for owner, group in groups.items() if name in (None, owner)}
 
 
-def _source(given: str) -> Path | Source:
+def _source(operator: Operator, given: str) -> Path | Source:
     scheme, separator, _ = given.partition("://")
     if not separator:
         return Path(given)
     if scheme in ("http", "https"):
-        raise SourceError("websites are not read by this version; give files, folders or a database")
+        from bot.app import data_folder
+        from bot.sources import KEPT_FOLDER
+        from knowledge.sources.website import WebSource
+
+        settings = operator.settings()
+        allowed = settings.knowledge.allow_private_addresses
+        return WebSource(given, keep=data_folder(settings) / KEPT_FOLDER, allow_private=allowed)
     from knowledge.sources.database import from_address
 
     return from_address(given)

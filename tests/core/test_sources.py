@@ -12,7 +12,7 @@ import pytest
 from bot.clock import SystemClock
 from bot.sections import KnowledgeSettings
 from bot.source_settings import SourceSettings
-from bot.sources import SourceKeeper
+from bot.sources import SourceKeeper, make_source
 from bot.telemetry import Metrics
 from knowledge.errors import SourceError, SyncBusyError
 from knowledge.sources.base import Source, read_all
@@ -53,6 +53,10 @@ class Recorded:
             self.at_once -= 1
 
 
+def _make(settings: SourceSettings) -> Source:
+    return make_source(settings, keep=Path("nowhere"), allow_private=False)
+
+
 def _figure(metrics: Metrics, name: str, source: str) -> float | None:
     return metrics.registry.get_sample_value(name, {"source": source})
 
@@ -68,7 +72,7 @@ async def test_sources_of_one_collection_are_read_together_and_counted_apart(tmp
         SourceSettings(name="other", path=str(tmp_path / "good"), collection="shop", every="1d"),
     ]
     metrics, knowledge = Metrics(), Recorded()
-    keeper = SourceKeeper(sources, metrics=metrics, clock=SystemClock(), jitter=lambda: 0.0)
+    keeper = SourceKeeper(sources, make=_make, metrics=metrics, clock=SystemClock(), jitter=lambda: 0.0)
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         task = group.create_task(keeper.run(knowledge))
         await until(lambda: len(knowledge.synced) >= 3)
@@ -92,7 +96,7 @@ async def test_a_sync_that_fails_is_tried_again_and_is_no_success(tmp_path: Path
     metrics, knowledge = Metrics(), Recorded()
     knowledge.failures.append(failure)
     source = SourceSettings(name="kb", path=str(tmp_path), every="1s")
-    keeper = SourceKeeper([source], metrics=metrics, clock=SystemClock(), jitter=lambda: 0.0)
+    keeper = SourceKeeper([source], make=_make, metrics=metrics, clock=SystemClock(), jitter=lambda: 0.0)
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         task = group.create_task(keeper.run(knowledge))
         await until(lambda: len(knowledge.synced) == 1 and not knowledge.failures)
@@ -102,7 +106,7 @@ async def test_a_sync_that_fails_is_tried_again_and_is_no_success(tmp_path: Path
 
 
 async def test_without_sources_there_is_nothing_to_keep() -> None:
-    await SourceKeeper([], metrics=Metrics(), clock=SystemClock()).run(Recorded())
+    await SourceKeeper([], make=_make, metrics=Metrics(), clock=SystemClock()).run(Recorded())
 
 
 async def test_a_changed_row_of_a_configured_source_is_the_answer_soon_after(tmp_path: Path) -> None:

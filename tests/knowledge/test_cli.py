@@ -113,6 +113,8 @@ def test_bad_rows_are_named_and_the_exit_status_says_so(kefu: Kefu, write: Write
             ["search", "x"], 1, "nothing is indexed yet; run `kefu knowledge sync PATH`", id="nothing indexed"
         ),
         pytest.param(["sync", "nowhere"], 1, "nowhere: No such file or directory", id="no source"),
+        pytest.param(["sync", "http://127.0.0.1:9/?k=geheim"], 1, "is a private address", id="a private address"),
+        pytest.param(["sync", "https://u:geheim@x.example/"], 1, "no address of the web", id="a password"),
         pytest.param(["sync", "postgresql://u:geheim@h/db"], 1, "needs ?query=SELECT", id="address"),
         pytest.param(["sync"], 2, "PATH", id="no path"),
         pytest.param(["search"], 2, "either TEXT or --batch", id="no text"),
