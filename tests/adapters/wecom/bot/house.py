@@ -27,7 +27,7 @@ from bot.telemetry import Metrics
 from bot.turns.limits import QueueLimits
 from tests.core.house import NO_LIMITS, House, address, new_database, open_house
 from tests.fakes.dialogue import ScriptedDialogue
-from tests.fakes.nothing import NoTickets
+from tests.fakes.nothing import NoTickets, nothing_comes_back
 from tests.fakes.wecom_aibot import FakeAiBot
 from tests.fakes.wecom_api import FakeWeCom
 
@@ -101,6 +101,7 @@ class Bench:
             records=NoRecords(),
             tickets=NoTickets(),
             database=database,
+            came_back=nothing_comes_back,
             public_url="",
             max_message_chars=4000,
             max_body_bytes=100_000,
