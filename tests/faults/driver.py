@@ -28,7 +28,7 @@ from bot import app, cli  # noqa: E402 - see the line above
 setattr(app, "Endings", scripted_answering.Endings)  # noqa: B010 - the tokens have to be in every ending
 _FIRST_USE = (
     "bot.cli.run", "adapters.slack.build", "adapters.telegram.build", "adapters.web.build", "adapters.wecom.app.build",
-    "adapters.wecom.kf.build",
+    "adapters.wecom.bot.build", "adapters.wecom.kf.build",
 )  # fmt: skip
 
 

@@ -44,7 +44,14 @@ class Answerer:
 
     # -- What callbacks are answered --
 
-    async def state(self, answer: Answer) -> Mapping[str, Any]:
+    def begun(self, answer: Answer) -> Mapping[str, Any]:
+        """The answer as it stands, for the call that its message came with. It does not end here, whatever it is: if
+        WeCom does not hear it at the third time it comes no more, and nobody would know. Coming for the end, it tells
+        us that it has heard."""
+        words = _working(answer) if answer.state == "open" else GONE[answer.language]
+        return _stream(answer, answer.text or words, finish=False)
+
+    async def _state(self, answer: Answer) -> Mapping[str, Any]:
         """The answer as it stands, for WeCom."""
         if answer.state == "open" and self._clock.now() < answer.ends_at:
             return _stream(answer, answer.text or _working(answer), finish=False)
@@ -64,7 +71,7 @@ class Answerer:
         answer = await self._rows.get(answer_id)
         if answer is None:
             return {"msgtype": "stream", "stream": {"id": answer_id, "finish": True, "content": GONE["zh"]}}
-        return await self.state(answer)
+        return await self._state(answer)
 
     def welcome(self) -> Mapping[str, Any]:
         return {"msgtype": "text", "text": {"content": WELCOME}}

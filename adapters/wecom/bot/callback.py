@@ -110,7 +110,7 @@ class Doorway:
             seconds=self._timing.shed_ends if shed else self._timing.stream_ends,
             shed=shed,
         )
-        return await self._answerer.state(answer)
+        return self._answerer.begun(answer)
 
     async def _remembered(self, pressed: Pressed, receipt: Receipt | None) -> None:
         """There is no answer that grows: the reply is a message of its own, there or where else there is a way."""

@@ -157,6 +157,10 @@ class ConnectedChannel(BotChannel):
 class CalledChannel(BotChannel):
     """Over callbacks; as `bot.ports.HttpChannel`."""
 
+    repeatable = True
+    """What WeCom comes for is written down once. A message of its own costs a code, which is claimed for it for good
+    before it is used, and which WeCom takes once."""
+
     def __init__(
         self,
         *,

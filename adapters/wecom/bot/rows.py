@@ -22,6 +22,8 @@ State: TypeAlias = Literal["open", "answered", "late", "ended", "elsewhere"]
 """Growing; holds its reply; ended before its reply was there; ended without one; its reply went another way."""
 _SHED = "-"
 """Stands for the turn of a message that was too much and has none."""
+_APART = "apart"
+"""Stands for what a code was spent on where there are none: over the long connection."""
 _ANSWERS = 2000
 """Rows that one tidying removes at most."""
 
@@ -42,6 +44,8 @@ class Answer:
     text: str = field(repr=False)
     card: Mapping[str, Any] | None = field(repr=False)
     fetched: bool
+    apart: bool
+    """Its reply was perhaps said in a message of its own (long connection)."""
     opened_at: datetime
     ends_at: datetime
     updated_at: datetime
@@ -146,6 +150,10 @@ class Rows:
         """Its reply went another way; whoever still comes for it is told so."""
         values = {"state": "elsewhere", "text": text, "card": None, "turn": turn, "updated_at": self._clock.now()}
         await self._changed(answer_id, values)
+
+    async def said_apart(self, answer_id: str, perhaps: bool) -> None:
+        """To be written down before its reply is said in a message of its own; taken back where that surely failed."""
+        await self._changed(answer_id, {"code_for": _APART if perhaps else ""})
 
     async def fetched(self, answer_id: str) -> None:
         """The platform has come for the end of it: what stood there is needed no longer than it may ask again."""
@@ -265,6 +273,7 @@ def _answer(row: Row[Any]) -> Answer:
         text=row.text,
         card=row.card,
         fetched=bool(row.fetched),
+        apart=row.code_for == _APART,
         opened_at=row.opened_at,
         ends_at=row.ends_at,
         updated_at=row.updated_at,

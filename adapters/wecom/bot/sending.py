@@ -195,7 +195,7 @@ class Speaker:
             self._merge(stream, reply)
             if not await self._streams.finish(stream, forms.markdown, reply.turn_id):
                 if stream.state != "elsewhere" or stream.turn != reply.turn_id:
-                    await self._sent_apart(conversation, forms.markdown, key, feedback=stream.id)
+                    await self._moved(stream, conversation, forms.markdown, key)
                 self._streams.settle(stream, "elsewhere", reply.turn_id)
         except WeComError as error:
             raise self._as_send_error(error, conversation.channel) from None
@@ -236,6 +236,26 @@ class Speaker:
             if key in self._doubtful:  # no card's name is taken twice: the first one has arrived
                 return str(card["task_id"])
             raise
+
+    async def _moved(self, stream: Stream, conversation: ConversationRef, words: str, key: _Key) -> None:
+        """The reply in a message of its own, as its stream takes it no more. It may stand in the stream already, and a
+        process that is no more may have said it: it stands there twice at most, and then it is the operators'."""
+        if stream.restored or stream.last_words is not None:
+            self._doubtful.setdefault(key, 1)
+        if stream.apart:
+            raise Undeliverable("a process that was killed may have said it: nobody can tell whether it has arrived")
+        await self._mark(stream, perhaps=True)
+        try:
+            await self._sent_apart(conversation, words, key, feedback=stream.id)
+        except (Refused, NotReached):
+            await self._mark(stream, perhaps=False)
+            raise
+
+    async def _mark(self, stream: Stream, *, perhaps: bool) -> None:
+        try:
+            await self._rows.said_apart(stream.id, perhaps)
+        except StoreUnavailable as error:
+            raise NotSent(f"it can not be written down ({error})", retry_after=1.0) from None
 
     async def _sent_apart(self, conversation: ConversationRef, words: str, key: _Key, *, feedback: str = "") -> str:
         content: dict[str, Any] = {"content": addressed(conversation, words)}

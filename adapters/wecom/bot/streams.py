@@ -61,6 +61,8 @@ class Stream:
     """Its place among the conversation's messages is taken, and its reply needs no other."""
     restored: bool = False
     """Another process has begun it, and may have ended it."""
+    apart: bool = False
+    """Another process has perhaps said its reply in a message of its own."""
     unreachable: bool = False
     """WeCom takes nothing more for it."""
     text: str = field(default="", repr=False)
@@ -143,6 +145,7 @@ class Streams:
                 state=answer.state,
                 begun=True,
                 restored=True,
+                apart=answer.apart,
                 paid=answer.state == "open",
                 turn=answer.turn,
                 due=now + max((answer.ends_at - today).total_seconds(), 0.0),
