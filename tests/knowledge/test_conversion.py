@@ -187,9 +187,9 @@ def test_what_should_not_be_opened_ends_as_one_reason(
 
 @needs_readers
 def test_a_document_that_needs_much_memory_is_refused_and_the_reader_stays_small() -> None:
-    limits = ConversionLimits(memory=16 * 1024 * 1024)
+    limits = ConversionLimits(memory=32 * 1024 * 1024)
     with Converter(limits) as small, pytest.raises(RefusedError, match=r"memory|breaks its reader"):
-        small.convert(".html", b"<p>x</p>" * 100_000)
+        small.convert(".docx", docx(paragraph("x" * 60_000_000)))
 
 
 @needs_readers
