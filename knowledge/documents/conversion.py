@@ -19,6 +19,7 @@ from typing import IO, Any
 CONVERTED = frozenset({".pdf", ".docx", ".xlsx", ".pptx", ".html", ".htm"})
 
 _WORKER = Path(__file__).with_name("worker.py")
+_ENVIRONMENT = {"PATH": os.defpath, "LANG": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 _START_SECONDS = 120.0
 # A reply is JSON in ASCII: six bytes a character at most.
 _LONGEST_REPLY = 64 * 1024 * 1024
@@ -116,7 +117,7 @@ class Converter:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                env={"PATH": os.defpath, "LANG": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+                env=_ENVIRONMENT,
                 start_new_session=True,
             )
         try:

@@ -23,6 +23,7 @@ from typing import Any, BinaryIO
 
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _PARTS = {".docx": "word/document.xml", ".xlsx": "xl/workbook.xml", ".pptx": "ppt/presentation.xml"}
+_PICTURES = "word/media/"
 _MOST_PARTS = 10_000
 # More cells are a dump of a database: nobody reads it, and no embedder gets through it.
 _MOST_CELLS = 500_000
@@ -159,7 +160,7 @@ def _check_package(suffix: str, data: bytes, limits: Mapping[str, Any]) -> None:
     if any(part.flag_bits & 1 for part in parts):
         raise _Refused("is protected by a password; save it without")
     # A reader takes no more of a part than it declares, so a lie here ends as a damaged file.
-    if len(parts) > _MOST_PARTS or sum(part.file_size for part in parts) > limits["unpacked"]:
+    if len(parts) > _MOST_PARTS or sum(map(_unpacked, parts)) > limits["unpacked"]:
         raise _Refused("unpacks to more than a document may hold")
     if _PARTS[suffix] not in names:
         raise _Refused(f"is damaged, or no {suffix} file")
@@ -171,12 +172,26 @@ def _check_package(suffix: str, data: bytes, limits: Mapping[str, Any]) -> None:
                 raise _Refused("declares entities, which no office program writes")
 
 
+def _unpacked(part: zipfile.ZipInfo) -> int:
+    return 0 if part.filename.startswith(_PICTURES) else part.file_size
+
+
+def _without_pictures(data: bytes) -> io.BytesIO:
+    """A manual's photographs are most of it; the converter would write them all out in letters, to throw them away."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as given, zipfile.ZipFile(stream, "w") as left:
+        for part in given.infolist():
+            left.writestr(part.filename, b"" if part.filename.startswith(_PICTURES) else given.read(part))
+    stream.seek(0)
+    return stream
+
+
 def _docx(data: bytes, limits: Mapping[str, Any]) -> dict[str, Any]:
     from markitdown import StreamInfo
     from markitdown.converters import DocxConverter
 
     _check_package(".docx", data, limits)
-    result = DocxConverter().convert(io.BytesIO(data), StreamInfo(extension=".docx"), strict=True)
+    result = DocxConverter().convert(_without_pictures(data), StreamInfo(extension=".docx"), strict=True)
     return {"kind": "markdown", "text": result.markdown}
 
 

@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -124,7 +125,8 @@ class WebSource:
         except TimeoutError:
             raise SourceError(f"{self.name}: not read within {self._limits.seconds:g} s") from None
         if self._kept is not None:
-            await asyncio.to_thread(self._kept.store, visit.now)
+            with suppress(OSError):  # a full disk: they only save work
+                await asyncio.to_thread(self._kept.store, visit.now)
         return SourceContents(documents=tuple(visit.documents.values()), problems=tuple(visit.problems))
 
     async def check(self) -> str:

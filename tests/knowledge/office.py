@@ -36,14 +36,14 @@ def pdf(pages: Sequence[Sequence[str]], *, encrypted: bool = False) -> bytes:
         key = b"<%s>" % (b"5a" * 32)
         objects.append(b"<< /Filter /Standard /V 2 /R 3 /Length 128 /P -44 /O %s /U %s >>" % (key, key))
         trailer = b" /Encrypt %d 0 R /ID [%s %s]" % (len(objects), key, key)
-    data, offsets = b"%PDF-1.5\n", []
+    data, offsets = bytearray(b"%PDF-1.5\n"), []
     for number, body in enumerate(objects, start=1):
         offsets.append(len(data))
         data += b"%d 0 obj\n%s\nendobj\n" % (number, body)
     table = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
     size = len(objects) + 1
     return (
-        data + b"xref\n0 %d\n0000000000 65535 f \n%s" % (size, table)
+        bytes(data) + b"xref\n0 %d\n0000000000 65535 f \n%s" % (size, table)
         + b"trailer\n<< /Size %d /Root 1 0 R%s >>\nstartxref\n%d\n%%%%EOF\n" % (size, trailer, len(data))
     )  # fmt: skip
 

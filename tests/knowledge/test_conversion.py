@@ -62,6 +62,26 @@ def test_a_word_document_keeps_its_headings_and_tables(converter: Converter) -> 
     assert passages[1].text == "| 省 | 元 |\n| --- | --- |\n| 新疆 | 20 |"
 
 
+@needs_readers
+def test_a_manual_full_of_photographs_is_read(converter: Converter) -> None:
+    picture = (
+        '<w:p><w:r><w:drawing><wp:inline xmlns:wp="http://schemas.openxmlformats.org/drawingml/2006/wordprocessingDrawing">'
+        '<wp:docPr id="1" name="p" descr="接线图"/><a:graphic xmlns:a="http://schemas.openxmlformats.org/drawingml/2006/main">'
+        '<a:graphicData><pic:pic xmlns:pic="http://schemas.openxmlformats.org/drawingml/2006/picture"><pic:blipFill>'
+        '<a:blip xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships" r:embed="p1"/>'
+        "</pic:blipFill></pic:pic></a:graphicData></a:graphic></wp:inline></w:drawing></w:r></w:p>"
+    )
+    links = (
+        '<?xml version="1.0"?><Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">'
+        '<Relationship Id="p1" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/image" '
+        'Target="media/p1.png"/></Relationships>'
+    )
+    photographs = {f"word/media/p{n}.png": os.urandom(5_000_000) for n in range(1, 4)}
+    data = docx(paragraph("接线") + picture, {"word/_rels/document.xml.rels": links, **photographs})
+    (document,) = _documents(converter, "manual.docx", data)
+    assert document.text == "接线\n\n接线图"
+
+
 def _workbook() -> bytes:
     import openpyxl
 
@@ -167,9 +187,9 @@ def test_what_should_not_be_opened_ends_as_one_reason(
 
 @needs_readers
 def test_a_document_that_needs_much_memory_is_refused_and_the_reader_stays_small() -> None:
-    limits = ConversionLimits(memory=16 * 1024 * 1024)
+    limits = ConversionLimits(memory=32 * 1024 * 1024)
     with Converter(limits) as small, pytest.raises(RefusedError, match=r"memory|breaks its reader"):
-        small.convert(".html", b"<p>x</p>" * 100_000)
+        small.convert(".docx", docx(paragraph("x" * 60_000_000)))
 
 
 @needs_readers
