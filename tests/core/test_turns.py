@@ -547,7 +547,7 @@ async def test_the_record_of_a_turn_names_the_version_of_the_knowledge(
 ) -> None:
     channel = MemoryChannel()
     async with house(tmp_path, channel, dialogue()) as opened:
-        await channel.deliver(said("T1", 1))
+        await opened.inbox.accept([said("T1", 1)])
         await until(lambda: channel.texts(PLACE))
         rows = await opened.database.read(lambda c: c.execute(text("SELECT knowledge_version FROM turns")).all())
         assert [row.knowledge_version for row in rows] == [kept]
