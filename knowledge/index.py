@@ -6,12 +6,14 @@ the writer dies. Writing everything costs a second per 30,000 passages, and in r
 behind: LanceDB's own delete leaves rows in their files until a tenth of a file is gone, and words in the
 full-text index for good.
 
+It follows the ledger (`knowledge.ledger`): each version of the table says in its schema's metadata which version of
+the knowledge it holds.
+
 Every LanceDB address works. Forcing to disk and the lock against a second writer are for folders on this
 machine; an object store has the first by itself and does not have the second.
 """
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -22,6 +24,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from knowledge.disk import fsync_tree, remove_unfinished
 from knowledge.embedders.base import Vector
 from knowledge.errors import IndexUnreadableError, IndexUnwritableError
 from knowledge.lance import FTS, IvfFlat, Session, connect_async
@@ -253,7 +256,7 @@ class KnowledgeIndex:
             else:
                 break
         if self._folder is not None:
-            await asyncio.to_thread(_remove_unfinished, self._folder / f"{PASSAGES}.lance")
+            await asyncio.to_thread(remove_unfinished, self._folder / f"{PASSAGES}.lance")
 
     async def discard(self) -> None:
         """Drops everything: the way out when the index cannot be read."""
@@ -302,7 +305,7 @@ class KnowledgeIndex:
     async def _to_disk(self, name: str) -> None:
         # LanceDB itself never calls fsync: after a power cut a version may be named whose files are empty.
         if self._folder is not None:
-            await asyncio.to_thread(_fsync_tree, self._folder / f"{name}.lance")
+            await asyncio.to_thread(fsync_tree, self._folder / f"{name}.lance")
 
 
 def _local_folder(uri: str) -> Path | None:
@@ -326,27 +329,6 @@ async def _live(table: Any) -> int | None:
         if "does not exist" in str(error) or "not found" in str(error).lower():
             return None
         raise
-
-
-def _fsync_tree(root: Path) -> None:
-    for folder, _, names in os.walk(root, topdown=False):
-        for path in [*(Path(folder, name) for name in names), Path(folder)]:
-            descriptor = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-    descriptor = os.open(root.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _remove_unfinished(root: Path) -> None:
-    """Files that a killed writer had begun. LanceDB renames them when they are whole, and forgets them otherwise."""
-    for path in root.rglob(".tmp*"):
-        path.unlink(missing_ok=True)
 
 
 def _shown(uri: str) -> str:

@@ -57,9 +57,9 @@ def read_identity(schema: Any) -> IndexIdentity:
     """Raises IndexMismatchError when another version of kefu wrote the table."""
     metadata = _metadata(schema)
     if metadata.get("format", 0) > FORMAT:
-        raise IndexMismatchError("the knowledge index was made by a newer kefu; upgrade, or sync with --rebuild")
+        raise IndexMismatchError("the knowledge index was made by a newer kefu; upgrade, or `kefu knowledge rebuild`")
     if metadata.get("format", 0) < FORMAT:
-        raise IndexMismatchError("the knowledge index was made by an older kefu; sync with --rebuild")
+        raise IndexMismatchError("the knowledge index was made by an older kefu; run `kefu knowledge rebuild`")
     return IndexIdentity(embedder=metadata["embedder"], dimension=metadata["dimension"])
 
 
@@ -79,7 +79,7 @@ def mismatch(found: IndexIdentity, configured: IndexIdentity) -> IndexMismatchEr
     return IndexMismatchError(
         f"the knowledge index was made with embedder {found.embedder!r} ({found.dimension} dimensions), "
         f"knowledge.embedder is {configured.embedder!r} ({configured.dimension}); "
-        "run `kefu knowledge sync … --rebuild`, or set knowledge.embedder back"
+        "run `kefu knowledge rebuild` (or sync with --rebuild), or set knowledge.embedder back"
     )
 
 

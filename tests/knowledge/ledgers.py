@@ -7,19 +7,21 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from bot.history import schema
 from bot.history.database import Database
 from bot.ledger import product_ledger
 from bot.telemetry import Metrics
 from knowledge.index import KnowledgeIndex
 from knowledge.ledger import Ledger
 from knowledge.schema import content_hash
+from tests.core.house import address, new_database
 
 
 @asynccontextmanager
 async def open_product_ledger(file: Path) -> AsyncIterator[Ledger]:
-    url = f"sqlite+aiosqlite:///{file}"
-    await asyncio.to_thread(schema.upgrade, url)
+    """In this file, made if it is not there: `kefu.db` of its folder."""
+    if not file.exists():
+        assert await asyncio.to_thread(new_database, file.parent) == file
+    url = address(file)
     async with Database(url, metrics=Metrics()) as database:
         yield product_ledger(database, url)
 
