@@ -13,9 +13,6 @@ CORE = sorted((ROOT / "bot").rglob("*.py"))
 SHIPPED = [*CORE, *sorted((ROOT / "adapters").rglob("*.py")), *sorted((ROOT / "knowledge").rglob("*.py"))]
 PLATFORM = re.compile(r"telegram|slack|wecom", re.IGNORECASE)
 
-KNOWS_PLATFORMS = {
-    "bot/settings.py": "names the sections of channels that this version has no adapter for, to say so",
-}
 READS_ENVIRONMENT = {
     "bot/cli/common.py": "hands the environment to bot.settings, its only reader",
     "bot/engine/vllm_model.py": "sets what vLLM reads when it is imported; reads nothing",
@@ -63,9 +60,7 @@ def test_every_module_of_the_core_stands_in_a_layer() -> None:
 
 
 def test_the_core_names_no_platform() -> None:
-    found = {_place(path): words for path in CORE if (words := _platforms_in(path))}
-    assert {place: words for place, words in found.items() if place not in KNOWS_PLATFORMS} == {}
-    assert found.keys() >= KNOWS_PLATFORMS.keys(), "an exception is no longer needed"
+    assert {_place(path): words for path in CORE if (words := _platforms_in(path))} == {}
 
 
 def test_only_the_settings_see_the_environment() -> None:

@@ -31,6 +31,21 @@ TICKET_STATE: Final[Mapping[Language, Mapping[TicketState, str]]] = {
     },
 }
 
+WHAT_NEXT: Final[Mapping[Language, Mapping[TicketState, str]]] = {
+    "zh": {
+        TicketState.OPEN: "同事会直接在这里答复您；想看进度，把编号发给我就行。",
+        TicketState.ASSIGNED: "同事会直接在这里答复您；想看进度，把编号发给我就行。",
+        TicketState.ANSWERED: "还有疑问的话，直接在这里回复就行。",
+        TicketState.CLOSED: "如果还有别的问题，随时告诉我。",
+    },
+    "en": {
+        TicketState.OPEN: "A colleague will answer you right here. To see how it stands, just send me its number.",
+        TicketState.ASSIGNED: "A colleague will answer you right here. To see how it stands, just send me its number.",
+        TicketState.ANSWERED: "If anything is still open, just reply here.",
+        TicketState.CLOSED: "If there is anything else, just ask.",
+    },
+}
+
 
 def language_of(hint: str) -> Language:
     """The language for somebody of whom only a tag is known ("zh-hans", "en-US")."""

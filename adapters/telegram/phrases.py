@@ -13,9 +13,10 @@ from adapters.rendering.phrases import (
     TALK_TO_PERSON,
     TICKET_STATE,
     UNNAMED_AGENT,
+    WHAT_NEXT,
     language_of,
 )
-from bot.messages import Language, TicketState
+from bot.messages import Language
 
 __all__ = [
     "AGENT",
@@ -36,21 +37,6 @@ __all__ = [
 HELPFUL: Final[Mapping[Language, str]] = {"zh": "👍 有帮助", "en": "👍 Helpful"}
 NOT_HELPFUL: Final[Mapping[Language, str]] = {"zh": "👎 没帮助", "en": "👎 Not helpful"}
 THANKS: Final[Mapping[Language, str]] = {"zh": "谢谢您的反馈！", "en": "Thanks for letting us know!"}
-
-WHAT_NEXT: Final[Mapping[Language, Mapping[TicketState, str]]] = {
-    "zh": {
-        TicketState.OPEN: "同事会直接在这里答复您；想看进度，把编号发给我就行。",
-        TicketState.ASSIGNED: "同事会直接在这里答复您；想看进度，把编号发给我就行。",
-        TicketState.ANSWERED: "还有疑问的话，直接在这里回复就行。",
-        TicketState.CLOSED: "如果还有别的问题，随时告诉我。",
-    },
-    "en": {
-        TicketState.OPEN: "A colleague will answer you right here. To see how it stands, just send me its number.",
-        TicketState.ASSIGNED: "A colleague will answer you right here. To see how it stands, just send me its number.",
-        TicketState.ANSWERED: "If anything is still open, just reply here.",
-        TicketState.CLOSED: "If there is anything else, just ask.",
-    },
-}
 
 COMMANDS: Final[Mapping[Language, tuple[tuple[str, str], ...]]] = {
     "zh": (

@@ -8,10 +8,10 @@ from typing import TypeAlias
 
 from adapters.rendering import markdown as rich_markdown
 from adapters.rendering import telegram as entity_text
-from adapters.rendering.safe_text import clean
 from adapters.rendering.tree import Heading, Table, parse
+from adapters.rendering.wording import ticket_line, whole
 from adapters.telegram import phrases
-from bot.messages import Author, Reply, ReplyAction, Source, Ticket
+from bot.messages import Reply, ReplyAction
 from bot.ports import Part
 
 CALLBACK_LIMIT = 64
@@ -48,7 +48,7 @@ class Forms:
 
 def render(reply: Reply) -> tuple[Part, ...]:
     """The reply as messages of at most 4,096 UTF-16 units; buttons hang on the last."""
-    source = _whole(reply)
+    source = whole(reply, ticket=ticket_line(reply))
     messages = entity_text.render(source) or (entity_text.Part(text="…", entities=(), plain="…"),)
     last = len(messages) - 1
     # A rich message shows tables and headings as such, but clients of before 2026 may not know it: only where needed,
@@ -76,58 +76,6 @@ def snapshot(text: str) -> Forms | None:
     if not messages:
         return None
     return Forms(text=messages[-1].text, entities=messages[-1].entities, plain=messages[-1].plain)
-
-
-def _whole(reply: Reply) -> str:
-    """The reply as one Markdown text."""
-    text = reply.text.strip()
-    if len(_FENCE.findall(text)) % 2:
-        text += "\n```"  # what follows is not part of the code
-    if reply.author is Author.NOTICE:
-        return text
-    pieces = [_agent(reply), text, _card(reply.ticket, reply), _sources(reply)]
-    return "\n\n".join(piece for piece in pieces if piece)
-
-
-def _agent(reply: Reply) -> str:
-    if reply.author is not Author.AGENT:
-        return ""
-    name = " ".join(clean(reply.agent).split())
-    words = phrases.AGENT[reply.language].format(name=_literal(name)) if name else phrases.UNNAMED_AGENT[reply.language]
-    return f"👤 **{words}**"
-
-
-def _card(ticket: Ticket | None, reply: Reply) -> str:
-    if ticket is None:
-        return ""
-    line = f"🎫 `{ticket.number}` · {phrases.TICKET_STATE[reply.language][ticket.state]}"
-    if ticket.number in reply.text:
-        return line  # the words above say what comes next
-    return f"{line}\n{phrases.WHAT_NEXT[reply.language][ticket.state]}"
-
-
-def _sources(reply: Reply) -> str:
-    shown: dict[tuple[str, str], str] = {}
-    for source in reply.sources:
-        if words := _source(source):
-            shown.setdefault((source.title, source.url), words)
-    if not shown:
-        return ""
-    few = list(shown.values())[:_SOURCES_SHOWN]
-    return phrases.SOURCE[reply.language] + phrases.BETWEEN_SOURCES[reply.language].join(few)
-
-
-def _source(source: Source) -> str:
-    title = " ".join(clean(source.title).split())
-    if not source.url:
-        return _literal(title)
-    address = re.sub(r"[<>\s\\]", lambda found: f"%{ord(found[0]):02X}", source.url)
-    return f"[{_literal(title or source.url)}](<{address}>)"
-
-
-def _literal(text: str) -> str:
-    """Text that Markdown leaves as it is."""
-    return _SPECIAL.sub(r"\\\g<0>", text)
 
 
 def _needs_rich(source: str) -> bool:

@@ -12,8 +12,9 @@ from adapters.rendering.phrases import (
     SOURCE,
     TICKET_STATE,
     UNNAMED_AGENT,
+    WHAT_NEXT,
 )
-from bot.messages import Language, TicketState
+from bot.messages import Language
 
 __all__ = [
     "AGENT",
@@ -52,18 +53,3 @@ OFFER_IN_WORDS: Final[Mapping[Language, str]] = {
     "en": "To reach a person, reply “talk to a person”; to open a ticket, reply “open a ticket”.",
 }
 FORWARDED: Final[Mapping[Language, str]] = {"zh": "已收到", "en": "Received"}
-
-WHAT_NEXT: Final[Mapping[Language, Mapping[TicketState, str]]] = {
-    "zh": {
-        TicketState.OPEN: "同事会直接在这里答复您；想看进度，把编号发给我就行。",
-        TicketState.ASSIGNED: "同事会直接在这里答复您；想看进度，把编号发给我就行。",
-        TicketState.ANSWERED: "还有疑问的话，直接在这里回复就行。",
-        TicketState.CLOSED: "如果还有别的问题，随时告诉我。",
-    },
-    "en": {
-        TicketState.OPEN: "A colleague will answer you right here. To see how it stands, just send me its number.",
-        TicketState.ASSIGNED: "A colleague will answer you right here. To see how it stands, just send me its number.",
-        TicketState.ANSWERED: "If anything is still open, just reply here.",
-        TicketState.CLOSED: "If there is anything else, just ask.",
-    },
-}

@@ -215,7 +215,7 @@ _HAN_RUN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff]+")
 _WORD = re.compile(r"[a-z]+(?:'[a-z]+)?")
 _TICKET = re.compile(r"ticket-[0-9a-z]+")
 _ASKING = re.compile(
-    r"[?？吗呢么怎哪几]|什么|多少|多久|如何|是否|能不能|可以|\b(?:how|what|when|where|which|who|why|is|are|do|does|can|could|will|if)\b"
+    r"[?？吗呢么怎哪几谁]|什么|多少|多久|如何|是否|能不能|可以|\b(?:how|what|when|where|which|who|why|is|are|do|does|can|could|will|if)\b"
 )
 
 

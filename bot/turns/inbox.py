@@ -70,12 +70,17 @@ class Inbox:
         # begin then: the platform delivers again, and what is a duplicate begins none.
         storing = asyncio.create_task(self._store(admissions, cursor, now))
         self._storing.add(storing)
-        storing.add_done_callback(self._storing.discard)
+        storing.add_done_callback(self._stored)
         return await asyncio.shield(storing)
 
     async def cursor(self, platform: str, account: str) -> str | None:
         """See `bot.ports.Intake.cursor`."""
         return await self._database.read(lambda connection: inbound.read_cursor(connection, platform, account))
+
+    def _stored(self, storing: asyncio.Task[tuple[Receipt, ...]]) -> None:
+        self._storing.discard(storing)
+        if not storing.cancelled():
+            storing.exception()  # whoever waits for it gets it too; nobody may be waiting any more
 
     async def _store(
         self, admissions: Sequence[Admission], cursor: tuple[str, str, str] | None, now: datetime

@@ -129,8 +129,8 @@ class TcpProxy:
         finally:
             for way in ways:
                 way.cancel()
+            _end(upstream_writer, reset=False)  # before any wait: who ends this link may do so twice
             await asyncio.gather(*ways, return_exceptions=True)
-            _end(upstream_writer, reset=False)
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, counted: bool) -> bool:
         """One way; True when it was cut by a reset."""

@@ -26,7 +26,6 @@ from bot.ports import Channel, SnapshotSink, Surroundings
 from bot.telemetry import Metrics
 from tests.core.house import House, new_database, open_house
 from tests.fakes.dialogue import END, ScriptedDialogue, final_tokens, tokens
-from tests.fakes.nothing import nothing_comes_back
 from tests.fakes.slack_api import FakeSlack, Seen
 from tests.faults import oracle
 
@@ -106,6 +105,9 @@ class Core:
     async def read(self, work: Callable[[Connection], T]) -> T:
         return await self.house.database.read(work)
 
+    async def came_back(self, conversation: ConversationRef, delivery: int, message_id: str, reason: str) -> bool:
+        return await self.house.outbox.came_back(conversation, delivery, message_id, reason)
+
 
 @dataclass(slots=True, kw_only=True)
 class SlackRig:
@@ -133,7 +135,7 @@ class SlackRig:
         core = Core()
         around = Surroundings(
             clock=SystemClock(), metrics=Metrics(), records=core, tickets=core, database=core,
-            came_back=nothing_comes_back,
+            came_back=core.came_back,
             public_url="https://help.example", max_message_chars=4000, max_body_bytes=2**20,
         )  # fmt: skip
         self.channel = build_slack(self._settings(), around, timing=self.timing)

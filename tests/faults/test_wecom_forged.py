@@ -44,8 +44,8 @@ class Asked:
 
 
 class Forger:
-    """Makes requests out of true ones: of one who has seen some, one who guesses, one who has the token but not the key,
-    and one with a broken pen."""
+    """Makes requests out of true ones: of one who has seen some, one who guesses, one who has the token and not the
+    key, and one with a broken pen."""
 
     def __init__(self, endpoint: Endpoint, plain: str, chance: random.Random) -> None:
         """:param plain: what WeCom would say."""
@@ -135,7 +135,11 @@ class Forger:
         raw = bytearray(base64.b64decode(found[0]))
         raw[self._chance.randrange(16, len(raw))] ^= 1 << self._chance.randrange(8)
         other_key = secrets.token_hex(22)[:42] + "A"
-        foreign = [self._sealed(aes_key=other_key), self._sealed(receive_id="wwSomebodyElse"), self._sealed(receive_id="")]
+        foreign = [
+            self._sealed(aes_key=other_key),
+            self._sealed(receive_id="wwSomebodyElse"),
+            self._sealed(receive_id=""),
+        ]
         theirs = _ENCRYPTED.search(self._chance.choice(foreign).body)
         assert theirs is not None
         cut = raw[: 16 * self._chance.randrange(1, len(raw) // 16)]
@@ -183,7 +187,7 @@ class Forger:
         return Asked(list(sealed.query.items()), body, (("Content-Type", "text/xml"), ("Content-Encoding", how)))
 
     def _challenge(self) -> Asked:
-        """A GET that wants to know whether we can decrypt: of others, of old, and with a message of WeCom's for words."""
+        """A GET that asks whether we can decrypt: somebody else's, an old one, one with a message of WeCom's."""
         stale, true = replace(self._endpoint, skew=-4000), self._endpoint.challenge("1288432023552776189")
         query = self._chance.choice([
             {}, {**true, "msg_signature": "0" * 40}, {**true, "echostr": true["echostr"][:-4]}, {**true, "nonce": "1"},

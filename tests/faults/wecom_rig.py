@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+from sqlalchemy import Connection
 
 from adapters.wecom.app.build import build as build_app
 from adapters.wecom.app.channel import AppChannel
@@ -25,13 +26,20 @@ from adapters.wecom.kf.timing import Timing
 from adapters.wecom.webhook.build import build as build_webhook
 from adapters.wecom.webhook.settings import ChannelSettings as WebhookSettings
 from bot.clock import SystemClock
+from bot.history.endings import insert_notice
+from bot.messages import Author, ConversationRef, Outcome, Reply
 from bot.ports import Channel, Surroundings
 from bot.telemetry import Metrics
 from tests.core.house import House, new_database, open_house
-from tests.fakes.dialogue import final_tokens, tokens
+from tests.fakes.dialogue import END, final_tokens, tokens
 from tests.fakes.wecom_api import FakeWeCom
 from tests.faults import oracle
 from tests.faults.slack_rig import NOBODY, Core, Storyteller, until
+
+__all__ = [
+    "BOTH", "PATHS", "QUICK", "SEND", "Storyteller", "WeComRig", "customers_tokens", "new_rig", "once", "person",
+    "said", "told_to_call", "until", "wecom_rig",
+]  # fmt: skip
 
 QUICK = Timing(
     connect=1.0, answer=2.0, call=6.0, first_pause=0.02, longest_pause=0.2, refused_pause=0.5, frequency_pause=0.5,
@@ -39,6 +47,7 @@ QUICK = Timing(
 )  # fmt: skip
 SEND = {"app": "message/send", "kf": "kf/send_msg", "webhook": "webhook/send"}
 BOTH = ("app", "kf")
+OPERATORS = ConversationRef(platform="wecom_webhook", account="", channel="")
 PATHS = {"app": APP_PATH, "kf": KF_PATH}
 
 
@@ -69,7 +78,7 @@ class WeComRig:
         """Starts everything, waits until WeCom is reached, that long at most, and ends it in order."""
         core = Core()
         around = Surroundings(
-            clock=SystemClock(), metrics=Metrics(), records=core, tickets=core, database=core,
+            clock=SystemClock(), metrics=Metrics(), records=core, tickets=core, database=core, came_back=core.came_back,
             public_url="https://help.example", max_message_chars=4000, max_body_bytes=2**20,
         )  # fmt: skip
         self.channels = {way: self._built(way, around) for way in self.ways}
@@ -122,6 +131,18 @@ class WeComRig:
             self.wecom.colleagues.says(person(way, number), words)
         else:
             self.wecom.customers.says(person(way, number), words, **about)
+
+    async def tells_operators(self, count: int) -> None:
+        """Notices T1 and so on into the group, one after the other."""
+        now = SystemClock().now()
+
+        def write(connection: Connection) -> None:
+            for number in range(1, count + 1):
+                notice = Reply(outcome=Outcome.CHAT, text=f"T{number} {END}", language="zh", author=Author.NOTICE)
+                insert_notice(connection, OPERATORS, notice, None, now)
+
+        await self.house.database.write(write)
+        self.house.outbox.wake()
 
     async def rest(self, seconds: float = 30.0) -> None:
         """Waits until everything was taken and has come to its end.

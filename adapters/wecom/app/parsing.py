@@ -90,7 +90,7 @@ class _Envelope:
         return IncomingMessage(
             keys=(key,),
             conversation=ConversationRef(platform=PLATFORM, account=self.reading.account, channel=self.user),
-            sender=Sender(id=f"{PLATFORM}:{self.user}"),
+            sender=Sender(id=f"{PLATFORM}:{self.user}", name=self.user),
             kind=kind,
             sent_at=self.at,
             # Seconds are all that WeCom says of the order; inside one, arrival counts.

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from adapters.rendering import wecom as dialects
+from adapters.rendering.wording import ticket_line, whole
 from adapters.wecom import phrases
 from adapters.wecom.cards import card_for
-from adapters.wecom.wording import ticket_line, whole
 from bot.messages import Author, Reply
 from bot.ports import Part
 
@@ -29,7 +29,7 @@ class Forms:
 def render(reply: Reply) -> tuple[Part, ...]:
     """The words, in Markdown where that shows more than text does (WeChat's plug-in shows text only), then the card."""
     card = _has_card(reply)
-    source = whole(reply, ticket=not card) or "…"
+    source = whole(reply, ticket="" if card else ticket_line(reply)) or "…"
     if dialects.is_plain(source):
         forms = [Forms(kind="text", content=words, plain=words) for words in dialects.plain(source)]
     else:

@@ -6,21 +6,23 @@ import asyncio
 
 import aiohttp
 
-from adapters.wecom.bot.settings import CALLBACK_PATH, ChannelSettings
+from adapters.wecom.bot.settings import CALLBACK_PATH, SECTION, ChannelSettings
 from adapters.wecom.bot.timing import BotTiming
+from adapters.wecom.crypto import Cipher
+from adapters.wecom.reachability import callback_finding
 from adapters.wecom.wire import Refused, Transport, WeComError
 from bot.errors import KefuError
 
 _TOKEN_MISSING = frozenset({40014, 41001})
 
 
-async def check(settings: ChannelSettings) -> str:
+async def check(settings: ChannelSettings, *, public_url: str = "") -> str:
     """What was found, e.g. "bot aib…, websocket: WeCom answers; …".
 
-    A subscription would prove the secret, and put the bot that runs out of its place: it is never tried here. Whether
-    WeCom reaches our callback is for WeCom to say, when the address is saved on the bot's page.
+    A subscription would prove the secret, and put the bot that runs out of its place: it is never tried here.
 
-    :raises KefuError: WeCom can not be reached; the text says why.
+    :param public_url: `http.public_url`; without it the callback is not tried.
+    :raises KefuError: WeCom can not be reached, or the callback is answered by something else; the text says why.
     """
     if settings.transport == "websocket":
         await _knock(settings.ws_url)
@@ -28,10 +30,14 @@ async def check(settings: ChannelSettings) -> str:
             f"bot {settings.bot_id}, websocket: WeCom answers; whether it takes the secret, the running bot's log says"
         )
     await _ask(settings.api_url)
-    return (
-        f"bot {settings.bot_id}, callback: Token and EncodingAESKey have the right form, and WeCom's API answers; "
-        f"whether WeCom reaches {CALLBACK_PATH}, the bot's page says when the address is saved there"
+    finding = await callback_finding(
+        public_url,
+        CALLBACK_PATH,
+        section=SECTION,
+        token=settings.token.get_secret_value(),
+        cipher=Cipher(settings.aes_key.get_secret_value(), ""),
     )
+    return f"bot {settings.bot_id}, callback: WeCom's API answers; {finding}"
 
 
 async def _knock(url: str) -> None:

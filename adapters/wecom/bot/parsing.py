@@ -293,7 +293,7 @@ def _place(body: Mapping[str, Any], reading: Reading) -> _Place | None:
     conversation = ConversationRef(
         platform=PLATFORM, account=reading.bot_id, channel=chat, thread="" if direct else user
     )
-    return _Place(conversation=conversation, sender=Sender(id=f"{PLATFORM}:{user}"), direct=direct)
+    return _Place(conversation=conversation, sender=Sender(id=f"{PLATFORM}:{user}", name=user), direct=direct)
 
 
 def _key(reading: Reading, msgid: str) -> str:

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from adapters.rendering.safe_text import clean
-from adapters.rendering.wecom import AI_LIMIT, ai_markdown, defused
+from adapters.rendering.wecom import AI_LIMIT, ai_markdown
+from adapters.rendering.wording import whole
 from adapters.wecom import cards, phrases
 from adapters.wecom.bot import phrases as own
-from bot.messages import Author, ConversationRef, Language, Reply, Source, Ticket
+from bot.messages import Author, ConversationRef, Language, Reply, Ticket
 from bot.ports import Part
 
 BODY_LIMIT = AI_LIMIT - 900
 """Bytes of the words; the rest is for whom they are for, and for what we say ourselves below them."""
-_SOURCES_SHOWN = 3
-_TITLE_CHARS = 150
-_URL_CHARS = 500
-_NAME_CHARS = 80
-_SPECIAL = re.compile(r"[\\`*_~|\[\]<>#!&]")
-_FENCE = re.compile(r"^[ ]{0,3}(?:```|~~~)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +34,7 @@ def render(reply: Reply, *, card_apart: bool) -> tuple[Part, ...]:
 
     :param card_apart: the card is a message of its own (long connection); else it hangs on the last one with words.
     """
-    bodies = ai_markdown(_whole(reply), limit=BODY_LIMIT) or ("…",)
+    bodies = ai_markdown(whole(reply, ticket=_ticket(reply.ticket, reply)), limit=BODY_LIMIT) or ("…",)
     card = _shows_card(reply)
     last = len(bodies) - 1
     parts = [
@@ -102,25 +95,6 @@ def _title(card: Mapping[str, Any]) -> str:
     return str(card["main_title"]["title"])
 
 
-def _whole(reply: Reply) -> str:
-    """The reply as one Markdown text."""
-    text = reply.text.strip()
-    if len(_FENCE.findall(text)) % 2:
-        text += "\n```"  # what follows is not part of the code
-    if reply.author is Author.NOTICE:
-        return text
-    pieces = [_agent(reply), text, _ticket(reply.ticket, reply), _sources(reply)]
-    return "\n\n".join(piece for piece in pieces if piece)
-
-
-def _agent(reply: Reply) -> str:
-    if reply.author is not Author.AGENT:
-        return ""
-    name = " ".join(clean(reply.agent).split())[:_NAME_CHARS]
-    words = phrases.AGENT[reply.language].format(name=_literal(name)) if name else phrases.UNNAMED_AGENT[reply.language]
-    return f"👤 **{words}**"
-
-
 def _ticket(ticket: Ticket | None, reply: Reply) -> str:
     """What the card below says is left to it; what comes next is said where the words do not."""
     if ticket is None:
@@ -132,28 +106,6 @@ def _ticket(ticket: Ticket | None, reply: Reply) -> str:
 
 def _state(ticket: Ticket, reply: Reply) -> str:
     return phrases.TICKET_STATE[reply.language][ticket.state]
-
-
-def _sources(reply: Reply) -> str:
-    shown: dict[tuple[str, str], str] = {}
-    for source in reply.sources:
-        if words := _source(source):
-            shown.setdefault((source.title, source.url), words)
-    few = list(shown.values())[:_SOURCES_SHOWN]
-    return phrases.SOURCE[reply.language] + phrases.BETWEEN_SOURCES[reply.language].join(few) if few else ""
-
-
-def _source(source: Source) -> str:
-    title = " ".join(clean(source.title).split())[:_TITLE_CHARS]
-    if not source.url.startswith(("https://", "http://")) or len(source.url) > _URL_CHARS:
-        return _literal(title)
-    address = re.sub(r"[<>\s\\]", lambda found: f"%{ord(found[0]):02X}", source.url)
-    return f"[{_literal(title or source.url[:_TITLE_CHARS])}](<{address}>)"
-
-
-def _literal(text: str) -> str:
-    """Text that Markdown leaves as it is."""
-    return _SPECIAL.sub(r"\\\g<0>", defused(text))
 
 
 WELCOME = own.WELCOME["zh"] + "\n\n" + own.WELCOME["en"]

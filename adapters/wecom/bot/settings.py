@@ -8,15 +8,13 @@ from urllib.parse import urlsplit
 
 import pydantic
 
+from adapters.wecom.values import API_URL, NOTHING, AesKey, ApiUrl, CallbackToken
+
 SECTION = "wecom_bot"
 CALLBACK_PATH = "/wecom/bot/callback"
 
 _BOT_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _SECRET = re.compile(r"[!-~]{8,256}")
-_TOKEN = re.compile(r"[A-Za-z0-9]{1,32}")
-_AES_KEY = re.compile(r"[A-Za-z0-9]{43}")
-
-_NOTHING = pydantic.SecretStr("")
 
 
 def _bot_id(value: str) -> str:
@@ -31,30 +29,10 @@ def _secret(value: pydantic.SecretStr) -> pydantic.SecretStr:
     return value
 
 
-def _token(value: pydantic.SecretStr) -> pydantic.SecretStr:
-    if value.get_secret_value() and not _TOKEN.fullmatch(value.get_secret_value()):
-        raise ValueError("is no Token: 32 letters and digits at most (the bot's page, API 模式 → 接收消息)")
-    return value
-
-
-def _aes_key(value: pydantic.SecretStr) -> pydantic.SecretStr:
-    if value.get_secret_value() and not _AES_KEY.fullmatch(value.get_secret_value()):
-        raise ValueError("is no EncodingAESKey: 43 letters and digits (the bot's page, API 模式 → 接收消息)")
-    return value
-
-
 def _ws_url(value: str) -> str:
-    return _address(value, ("ws", "wss"), "wss://openws.work.weixin.qq.com")
-
-
-def _api_url(value: str) -> str:
-    return _address(value, ("http", "https"), "https://qyapi.weixin.qq.com")
-
-
-def _address(value: str, schemes: tuple[str, ...], example: str) -> str:
     parts = urlsplit(value)
-    if parts.scheme not in schemes or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError(f"must be an address such as {example}")
+    if parts.scheme not in ("ws", "wss") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("must be an address such as wss://openws.work.weixin.qq.com")
     return value.rstrip("/")
 
 
@@ -69,15 +47,15 @@ class ChannelSettings(pydantic.BaseModel):
     /wecom/bot/callback. A bot has the one or the other: its page in WeCom decides."""
     bot_id: Annotated[str, pydantic.AfterValidator(_bot_id)] = ""
     """The bot's id. The channel is on when it is set."""
-    secret: Annotated[pydantic.SecretStr, pydantic.AfterValidator(_secret)] = _NOTHING
+    secret: Annotated[pydantic.SecretStr, pydantic.AfterValidator(_secret)] = NOTHING
     """For the long connection."""
     ws_url: Annotated[str, pydantic.AfterValidator(_ws_url)] = "wss://openws.work.weixin.qq.com"
     """Another address for the long connection (a proxy of one's own)."""
-    token: Annotated[pydantic.SecretStr, pydantic.AfterValidator(_token)] = _NOTHING
+    token: CallbackToken = NOTHING
     """For callbacks: what they are signed with."""
-    aes_key: Annotated[pydantic.SecretStr, pydantic.AfterValidator(_aes_key)] = _NOTHING
+    aes_key: AesKey = NOTHING
     """For callbacks: the EncodingAESKey that they are encrypted with."""
-    api_url: Annotated[str, pydantic.AfterValidator(_api_url)] = "https://qyapi.weixin.qq.com"
+    api_url: ApiUrl = API_URL
     """Another address for WeCom's API, where answers go that come too late for their callback."""
     name: str = pydantic.Field(default="", max_length=60)
     """The bot's name in groups. Only needed where it has a space in it: it is taken out of what people write."""

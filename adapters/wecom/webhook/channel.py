@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from adapters.rendering import wecom as dialects
+from adapters.rendering.wording import ticket_line, whole
 from adapters.wecom import failures
 from adapters.wecom.pacing import Pacer
 from adapters.wecom.standing import Standing
@@ -10,7 +11,6 @@ from adapters.wecom.timing import Timing
 from adapters.wecom.webhook.robot import Robot
 from adapters.wecom.webhook.settings import SECTION
 from adapters.wecom.wire import Refused, WeComError
-from adapters.wecom.wording import whole
 from bot.errors import SendError, Undeliverable
 from bot.messages import ConversationRef, Reply
 from bot.ports import ChannelHealth, Intake, Part, Sleep
@@ -54,7 +54,7 @@ class WebhookChannel:
         return None
 
     def render(self, reply: Reply) -> tuple[Part, ...]:
-        parts = dialects.app_markdown(whole(reply), limit=dialects.ROBOT_LIMIT) or ("…",)
+        parts = dialects.app_markdown(whole(reply, ticket=ticket_line(reply)), limit=dialects.ROBOT_LIMIT) or ("…",)
         return tuple(Part(text=part) for part in parts)
 
     def take_slot(self, conversation: ConversationRef) -> bool:

@@ -1,30 +1,30 @@
-"""What stands around a reply's own words on WeCom: who speaks, its ticket, its sources. Markdown; pure."""
+"""What stands around a reply's own words where a platform shows Markdown: who speaks, its ticket, its sources. Pure."""
 
 from __future__ import annotations
 
 import re
 
+from adapters.rendering import phrases
 from adapters.rendering.safe_text import clean
-from adapters.wecom import phrases
 from bot.messages import Author, Reply, Source
 
 _SOURCES_SHOWN = 3
-_NAME_CHARS, _TITLE_CHARS, _URL_CHARS = 40, 60, 500
+_NAME_CHARS, _TITLE_CHARS, _URL_CHARS = 80, 150, 500
 _SPECIAL = re.compile(r"[\\`*_~|\[\]<>#!&]")
 _FENCE = re.compile(r"^[ ]{0,3}(?:```|~~~)", re.MULTILINE)
 
 
-def whole(reply: Reply, *, ticket: bool = True) -> str:
+def whole(reply: Reply, *, ticket: str) -> str:
     """The reply as one Markdown text.
 
-    :param ticket: with a line about its ticket, where no card shows it.
+    :param ticket: what is said of its ticket, such as `ticket_line`; "" where that is shown otherwise.
     """
     text = reply.text.strip()
     if len(_FENCE.findall(text)) % 2:
         text += "\n```"  # what follows is not part of the code
     if reply.author is Author.NOTICE:
         return text
-    pieces = [speaker(reply), text, ticket_line(reply) if ticket else "", sources(reply)]
+    pieces = [speaker(reply), text, ticket, sources(reply)]
     return "\n\n".join(piece for piece in pieces if piece)
 
 
@@ -41,7 +41,7 @@ def ticket_line(reply: Reply) -> str:
     """How the reply's ticket stands, and what comes next where its own words do not say so; "" without a ticket."""
     if reply.ticket is None:
         return ""
-    line = f"🎫 {literal(reply.ticket.number)} · {phrases.TICKET_STATE[reply.language][reply.ticket.state]}"
+    line = f"🎫 `{reply.ticket.number}` · {phrases.TICKET_STATE[reply.language][reply.ticket.state]}"
     if reply.ticket.number in reply.text:
         return line
     return f"{line}\n{phrases.WHAT_NEXT[reply.language][reply.ticket.state]}"
