@@ -9,6 +9,7 @@ import asyncio
 import base64
 import gzip
 import hashlib
+import io
 import json
 import random
 import secrets
@@ -193,7 +194,8 @@ def _nothing_of_ours(plain: str, chance: random.Random) -> str:
 
 async def _send(session: aiohttp.ClientSession, url: str, asked: Asked) -> int:
     address = URL(url).with_query(MultiDict(asked.query))
-    async with session.request(asked.verb, address, data=asked.body or None, headers=asked.headers) as response:
+    body = io.BytesIO(asked.body) if asked.body else None
+    async with session.request(asked.verb, address, data=body, headers=asked.headers) as response:
         await response.read()
         return response.status
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -117,7 +118,7 @@ def _grew_within_limits(rig: BotRig, count: int) -> None:
     frames: dict[str, list[float]] = defaultdict(list)
     for post in posts:
         times = [at for at, _ in post.shown]
-        assert all(later - sooner >= 0.95 for sooner, later in zip(times, times[1:], strict=False))
+        assert all(later - sooner >= 0.95 for sooner, later in itertools.pairwise(times))
         frames[post.place.id] += times
     for times in frames.values():
         times.sort()
