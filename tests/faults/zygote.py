@@ -75,6 +75,7 @@ class Zygote:
         self.database = folder / "data" / FILE
         self.site = site
         self.pid = 0
+        self._status = 0  # of the last life that has ended
 
     async def start(self, failpoint: str = "", *, go: bool = True) -> int:
         """A new life; it waits for `go` unless told at once. Returns its process id."""
@@ -101,18 +102,21 @@ class Zygote:
             return None
         status = (await self._driver.ask(do="wait", seconds=seconds))["status"]
         if status is not None:
-            self.pid = 0
+            self.pid, self._status = 0, int(status)
         return int(status) if status is not None else None
 
     def send(self, number: signal.Signals) -> None:
+        assert self.pid, "nobody lives; to the system, 0 would be all of us"
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, number)
 
     async def kill(self, number: signal.Signals = signal.SIGKILL, *, seconds: float = 30.0) -> int:
-        """Ends the life and says how it ended.
+        """Ends the life, if it has not ended, and says how it ended.
 
         :raises TimeoutError: the signal did not end it.
         """
+        if not self.pid:
+            return self._status
         self.send(number)
         status = await self.ended(seconds)
         if status is None:
