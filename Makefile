@@ -34,8 +34,9 @@ run: $(RUN_READY) ## start the bot (make run ARGS="--config my.toml")
 	@exec $(BIN)/kefu run $(ARGS)
 
 .PHONY: test
+# Three at a time on two cores: many tests wait for a platform's pace and not for the processor.
 test: $(DEV_READY) ## run every test that needs no GPU and no server (make test ARGS="-k web")
-	$(BIN)/python -m pytest -m "not faults and not bench and not engine" -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -m "not faults and not bench and not engine" -n 3 --dist loadfile $(ARGS)
 
 .PHONY: test-engine
 test-engine: $(ENGINE_READY) ## run the real vLLM on a small model; the first time installs its CPU build (2 GB)

@@ -6,6 +6,7 @@ product is what its operator runs.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import Any
 
@@ -37,6 +38,10 @@ class Answering:
 
     async def wait(self) -> None:
         return
+
+    async def knowledge(self) -> None:
+        """There is none to keep in sync."""
+        await asyncio.Event().wait()
 
     def expect(self, message: IncomingMessage) -> None:
         """A script needs no time to prepare."""
