@@ -102,7 +102,7 @@ async def test_a_refused_secret_says_what_to_do_and_works_again_by_itself(fake: 
         fake.tokens.works_again("kf")
         fake.customers.says("wmA", "T1")
         await rig.until(lambda: fake.texts("kf", "wmA") == ["T1 完"])
-        assert rig.channel.health().up
+        await rig.until(lambda: rig.channel.health().up)
 
 
 async def test_a_revoked_token_is_replaced_once(fake: FakeWeCom, path: Path) -> None:
