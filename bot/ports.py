@@ -183,7 +183,9 @@ class ChannelHealth:
 
     up: bool
     detail: str = ""
-    """Why not, in an operator's words; of a channel that is up, what operators should know all the same."""
+    """For /readyz: why not, in an operator's words, or how things stand."""
+    notice: str = ""
+    """What operators should be told of a channel that is up all the same: it lost one of several workspaces."""
 
 
 class Channel(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from aiohttp import web
@@ -88,7 +89,7 @@ class SlackChannel:
             return ChannelHealth(up=False, detail=trouble or self._unreachable)
         heard = self._receiver.health() if isinstance(self._receiver, Sockets) else ChannelHealth(up=True)
         # One of several workspaces that is lost does not take the others along.
-        return ChannelHealth(up=True, detail=trouble) if heard.up and trouble else heard
+        return replace(heard, detail=heard.detail or trouble, notice=trouble) if trouble else heard
 
     def placeholder_first(self, conversation: ConversationRef) -> bool:
         return False

@@ -54,12 +54,12 @@ class OperatorNotices:
         return self._to_all(text, language)
 
     def of_channel(
-        self, platform: str, news: Literal["down", "up", "note"], detail: str, language: Language
+        self, platform: str, news: Literal["down", "up", "note"], reason: str, language: Language
     ) -> Sequence[tuple[ConversationRef, Reply]]:
         """A channel has stopped working, works again, or has something to say of itself. Not told on that platform:
         it would wait there until it is of no use."""
         phrase = {"down": Phrase.NOTICE_DOWN, "up": Phrase.NOTICE_UP, "note": Phrase.NOTICE_OF_CHANNEL}[news]
-        text = self._phrases.say(phrase, language, platform=platform, reason=self._masked(detail))
+        text = self._phrases.say(phrase, language, platform=platform, reason=self._masked(reason))
         return [(address, notice) for address, notice in self._to_all(text, language) if address.platform != platform]
 
     def _opened(self, ticket: Ticket, language: Language) -> str:

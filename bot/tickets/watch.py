@@ -46,9 +46,9 @@ class Course:
         if self.down != self.told_down:
             self.told_down = self.down
             return "down" if self.down else "up"
-        if not self.down and health.detail != self.note:
-            self.note = health.detail
-            return "note" if health.detail else None
+        if not self.down and health.notice != self.note:
+            self.note = health.notice
+            return "note" if health.notice else None
         return None
 
 
@@ -78,16 +78,17 @@ class ChannelWatch:
             health = channel.health()
             news = course.news(health, self._clock.monotonic())
             if news is not None:
-                await self._tell(channel.platform, news, health.detail)
+                reason = health.notice if news == "note" else health.detail
+                await self._tell(channel.platform, news, reason)
 
-    async def _tell(self, platform: str, news: News, detail: str) -> None:
-        told, now = self._notices.of_channel(platform, news, detail, self._language), self._clock.now()
+    async def _tell(self, platform: str, news: News, reason: str) -> None:
+        told, now = self._notices.of_channel(platform, news, reason, self._language), self._clock.now()
 
         def work(connection: Connection) -> None:
             for address, notice in told:
                 insert_notice(connection, address, notice, None, now)
 
-        log.warning("a channel's state is news", platform=platform, news=news, reason=detail, told=len(told))
+        log.warning("a channel's state is news", platform=platform, news=news, reason=reason, told=len(told))
         if told:
             try:
                 await self._database.write(work)

@@ -18,14 +18,16 @@ from tests.fakes.channel import MemoryChannel
 from tests.fakes.clocks import HandClock
 from tests.fakes.dialogue import ScriptedDialogue
 
+BUSY = ChannelHealth(up=True, detail="3 open streams")
 UP, DOWN = ChannelHealth(up=True), ChannelHealth(up=False, detail="the token is refused")
-NOTE = ChannelHealth(up=True, detail="the app was removed from T1")
+NOTE = ChannelHealth(up=True, notice="the app was removed from T1")
 
 
 @pytest.mark.parametrize(
     ("seen", "told"),
     [
         pytest.param([(0, UP), (500, UP)], [], id="all is well"),
+        pytest.param([(0, BUSY), (100, BUSY), (500, UP)], [], id="how things stand is no news"),
         pytest.param([(0, DOWN), (59, DOWN), (60, UP), (400, UP)], [], id="a start that takes a while"),
         pytest.param([(0, UP), (10, DOWN), (69, DOWN), (70, DOWN), (500, DOWN)], [(70, "down")], id="told once"),
         pytest.param(
