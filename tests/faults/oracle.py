@@ -141,3 +141,9 @@ def _replies(path: Path) -> dict[str, list[str]]:
 
 def _integrity(path: Path) -> str:
     return "; ".join(str(row["integrity_check"]) for row in query(path, "PRAGMA integrity_check"))
+
+
+def rows(path: Path) -> dict[str, int]:
+    """How many rows every table has."""
+    tables = [row["name"] for row in query(path, "SELECT name FROM sqlite_master WHERE type = 'table'")]
+    return {name: query(path, f'SELECT count(*) AS n FROM "{name}"')[0]["n"] for name in tables}

@@ -162,12 +162,6 @@ async def _fuzz(session: aiohttp.ClientSession, url: str, forger: Forger, count:
     return statuses
 
 
-def _rows(path: Path) -> dict[str, int]:
-    """How many rows every table has."""
-    tables = [row["name"] for row in oracle.query(path, "SELECT name FROM sqlite_master WHERE type = 'table'")]
-    return {name: oracle.query(path, f'SELECT count(*) AS n FROM "{name}"')[0]["n"] for name in tables}
-
-
 async def _run(driver: Driver, folder: Path, count: int) -> None:
     chance, report = seeds.begin("F24 slack")
     async with (
@@ -181,9 +175,9 @@ async def _run(driver: Driver, folder: Path, count: int) -> None:
         await bot.start()
         await bot.ready()
         url = bot.site.url + EVENTS_PATH
-        before = await asyncio.to_thread(_rows, bot.database)
+        before = await asyncio.to_thread(oracle.rows, bot.database)
         statuses = await _fuzz(session, url, Forger(slack.signing_secret, genuine, chance), count)
-        after = await asyncio.to_thread(_rows, bot.database)
+        after = await asyncio.to_thread(oracle.rows, bot.database)
         body, kind = genuine[0]
         signed = [*signing.headers(slack.signing_secret, int(time.time()), body).items(), ("Content-Type", kind)]
         replays = [await _send(session, url, body, signed) for _ in range(5)]

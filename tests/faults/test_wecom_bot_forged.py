@@ -6,178 +6,55 @@ A 4xx, and no row. Where somebody repeats WeCom's very bytes, nothing happens a 
 from __future__ import annotations
 
 import asyncio
-import base64
-import gzip
-import hashlib
-import io
 import json
 import random
-import secrets
 import signal
-import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-from multidict import MultiDict
-from yarl import URL
 
 from adapters.wecom.bot.settings import CALLBACK_PATH
 from tests.fakes.wecom_api import FakeWeCom
-from tests.fakes.wecomapi.sealing import Endpoint, Sealed
+from tests.fakes.wecomapi.sealing import Sealed
 from tests.faults import oracle, seeds
 from tests.faults.slack_rig import NOBODY
 from tests.faults.test_wecom_bot_kill import bot_settings
+from tests.faults.wecom_forging import Forger, fuzz
 from tests.faults.zygote import Driver, zygote
 
-_JSON = (("Content-Type", "application/json"),)
 
+class JsonForger(Forger):
+    """Of calls to an AI bot."""
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A request as it goes out."""
+    content_type = "application/json"
 
-    query: list[tuple[str, str]]
-    body: bytes
-    headers: tuple[tuple[str, str], ...] = _JSON
-    verb: str = "POST"
+    def encrypted_in(self, body: bytes) -> str:
+        return str(json.loads(body)["encrypt"])
 
+    def envelope(self, encrypted: str) -> bytes:
+        return json.dumps({"encrypt": encrypted}).encode()
 
-class Forger:
-    """Makes requests out of true ones: of one who has seen some, one who guesses, one who has the token but not the
-    key, and one with a broken pen."""
-
-    def __init__(self, endpoint: Endpoint, plain: str, chance: random.Random) -> None:
-        """:param plain: what WeCom would say."""
-        self._endpoint = endpoint
-        self._plain = plain
-        self._chance = chance
-
-    def make(self, number: int) -> tuple[str, Asked]:
-        """(kind, request)."""
-        kinds: tuple[Callable[[], Asked], ...] = (
-            self._unsigned, self._altered, self._stale, self._keyless, self._nonsense, self._other_shape, self._packed,
-            self._challenge,
-        )  # fmt: skip
-        make = kinds[number % len(kinds)]
-        return make.__name__, make()
-
-    def _sealed(self, plain: str | None = None, **other: Any) -> Sealed:
-        return replace(self._endpoint, **other).seal(self._plain if plain is None else plain)
-
-    def _encrypted(self, **other: Any) -> str:
-        return str(json.loads(self._sealed(**other).body)["encrypt"])
-
-    def _enveloped(self, encrypted: Any, timestamp: str = "") -> Asked:
-        """Truly signed, whatever it is."""
-        timestamp, nonce = timestamp or str(int(time.time())), "17"
-        parts = "".join(sorted((self._endpoint.token, timestamp, nonce, str(encrypted))))
-        signature = hashlib.sha1(parts.encode(), usedforsecurity=False).hexdigest()
-        query = [("msg_signature", signature), ("timestamp", timestamp), ("nonce", nonce)]
-        return Asked(query, json.dumps({"encrypt": encrypted}).encode())
-
-    def _unsigned(self) -> Asked:
-        """Signatures that are nearly right, or not there."""
-        sealed = self._sealed()
-        right = sealed.query["msg_signature"]
-        place = self._chance.randrange(len(right))
-        near = right[:place] + ("0" if right[place] != "0" else "1") + right[place + 1 :]
-        other = self._sealed(token="AnotherToken").query["msg_signature"]
-        rest = [(name, value) for name, value in sealed.query.items() if name != "msg_signature"]
-        wrong = ["", near, other, right[:-1], right + "0", right.upper(), "签名", "f" * 3000, "\0" * 40, "0" * 40]
-        if right.upper() == right:
-            wrong.remove(right.upper())
-        options: list[list[tuple[str, str]]] = [
-            [], rest, [("msg_signature", right)], [("msg_signature", right), rest[0]], [("signature", right), *rest],
-            [("msg_signature", near), ("msg_signature", right), *rest], [("msg_signature", right), *rest, *rest],
-            *([("msg_signature", one), *rest] for one in wrong),
-        ]  # fmt: skip
-        return Asked(self._chance.choice(options), sealed.body)
-
-    def _altered(self) -> Asked:
-        """A true signature, and another ciphertext, time or number than were signed."""
-        sealed, encrypted = self._sealed(), ""
-        encrypted = json.loads(sealed.body)["encrypt"]
-        place = self._chance.randrange(len(encrypted) - 4)
-        other = "A" if encrypted[place] != "A" else "B"
-        words = [
-            encrypted[:place] + other + encrypted[place + 1 :], encrypted[:place] + encrypted[place + 1 :],
-            encrypted[:place], self._encrypted(), encrypted + encrypted,
-        ]  # fmt: skip
-        query = dict(sealed.query)
-        if self._chance.random() < 0.3:
-            name = self._chance.choice(["timestamp", "nonce"])
-            query[name] = str(int(query[name]) + self._chance.randrange(1, 9))
-            return Asked(list(query.items()), sealed.body)
-        body = json.dumps({"encrypt": self._chance.choice(words)}).encode()
-        return Asked(list(query.items()), body)
-
-    def _stale(self) -> Asked:
-        """Truly signed, long ago or not yet; and times that are none."""
-        if self._chance.random() < 0.5:
-            sealed = self._sealed(skew=self._chance.choice([-3700, -86400, -(10**8), 3700, 10**8]))
-            return Asked(list(sealed.query.items()), sealed.body)
-        now = int(time.time())
-        times = ["0", "-1", "abc", "1e9", "nan", "9" * 400, f"{now}.5", f" {now}", f"0x{now:x}", f"-{now}", "①②"]
-        return self._enveloped(self._encrypted(), self._chance.choice(times))
-
-    def _keyless(self) -> Asked:
-        """Truly signed by one who has the token, and encrypted by one who has not the key, or for somebody else."""
-        raw = bytearray(base64.b64decode(self._encrypted()))
-        raw[self._chance.randrange(16, len(raw))] ^= 1 << self._chance.randrange(8)
-        noise = self._chance.randbytes(self._chance.choice([1, 16, 31, 32, 64, 320]))
-        cut = raw[: 16 * self._chance.randrange(1, len(raw) // 16)]
-        encoded = base64.b64encode(self._chance.choice([bytes(cut), noise, bytes(raw) + noise, b"\0" * 64])).decode()
-        foreign = self._encrypted(aes_key=secrets.token_hex(22)[:42] + "A")
-        theirs = self._encrypted(receive_id="wwSomebodyElse")
-        return self._enveloped(
-            self._chance.choice([encoded, foreign, theirs, encoded[:-1], "=" * 8, "密文", "AAAA AAAA", "*" * 64])
-        )
-
-    def _nonsense(self) -> Asked:
-        """Truly encrypted and signed, and nothing that WeCom would say."""
-        plain = self._chance.choice([
+    def nonsense(self) -> Sequence[str]:
+        return [
             "", " ", "null", "[]", "7", '"words"', "[" * 5000, "{", "{}}", "<xml></xml>", '{"a": ' + "9" * 5000,
-            self._plain[: len(self._plain) // 2], self._plain + "}", '{"msgtype": }', "\0", '{"a":1}{"b":2}',
-        ])  # fmt: skip
-        sealed = self._sealed(plain)
-        return Asked(list(sealed.query.items()), sealed.body)
+            self.plain[: len(self.plain) // 2], self.plain + "}", '{"msgtype": }', "\0", '{"a":1}{"b":2}',
+        ]  # fmt: skip
 
-    def _other_shape(self) -> Asked:
-        """A true signature, and no envelope around what is signed."""
-        sealed = self._sealed()
-        inner = json.loads(sealed.body)["encrypt"].encode()
-        body = self._chance.choice([
-            b"", b" ", b"{}", b"null", b"[]", b"7", inner, b'"' + inner + b'"', b'["' + inner + b'"]',
-            b'{"Encrypt": "' + inner + b'"}', b'{"encrypt": ["' + inner + b'"]}', b'{"encrypt": ""}',
-            b'{"encrypt": null}', b'{"encrypt": {"a": "' + inner + b'"}}', b"\xff\xfe" + sealed.body, b"\0" * 400,
-            sealed.body[:-1], sealed.body * 2, b"[" * 5000, b"<xml><Encrypt>" + inner + b"</Encrypt></xml>",
+    def other_shapes(self, sealed: Sealed, encrypted: bytes) -> Sequence[bytes]:
+        return [
+            b"", b" ", b"{}", b"null", b"[]", b"7", encrypted, b'"' + encrypted + b'"', b'["' + encrypted + b'"]',
+            b'{"Encrypt": "' + encrypted + b'"}', b'{"encrypt": ["' + encrypted + b'"]}', b'{"encrypt": ""}',
+            b'{"encrypt": null}', b'{"encrypt": {"a": "' + encrypted + b'"}}', b"\xff\xfe" + sealed.body, b"\0" * 400,
+            sealed.body[:-1], sealed.body * 2, b"[" * 5000, b"<xml><Encrypt>" + encrypted + b"</Encrypt></xml>",
             b'{"a": "' + b"x" * 1_200_000 + b'"}', b'{"a": ' + b"9" * 5000,
-        ])  # fmt: skip
-        return Asked(list(sealed.query.items()), body)
+        ]  # fmt: skip
 
-    def _packed(self) -> Asked:
-        """What unpacks to a hundred times its size, or is not packed as it says."""
-        sealed = self._sealed()
-        bomb = gzip.compress(b'{"a": "' + b" " * 3_000_000)
-        body, how = self._chance.choice([(bomb, "gzip"), (sealed.body, "gzip"), (sealed.body, "deflate")])
-        return Asked(list(sealed.query.items()), body, (*_JSON, ("Content-Encoding", how)))
-
-    def _challenge(self) -> Asked:
-        """A GET that wants to know whether we can decrypt: of others, of old, and with words of WeCom's to be read."""
-        stale, true = replace(self._endpoint, skew=-4000), self._endpoint.challenge("1288432023552776189")
-        query = self._chance.choice([
-            {}, {**true, "msg_signature": "0" * 40}, {**true, "echostr": true["echostr"][:-4]}, {**true, "nonce": "1"},
-            {name: value for name, value in true.items() if name != "echostr"}, stale.challenge("12884320235527"),
-            replace(self._endpoint, token="AnotherToken").challenge("12884320235527"),
-            replace(self._endpoint, receive_id="wwSomebodyElse").challenge("12884320235527"),
-            self._endpoint.challenge(self._plain),
-        ])  # fmt: skip
-        return Asked(list(query.items()), b"", (), "GET")
+    def opening(self) -> bytes:
+        return b'{"a": "'
 
 
 def _nothing_of_ours(plain: str, chance: random.Random) -> str:
@@ -190,32 +67,6 @@ def _nothing_of_ours(plain: str, chance: random.Random) -> str:
     else:
         whole[name] = chance.choice(options)
     return json.dumps(whole)
-
-
-async def _send(session: aiohttp.ClientSession, url: str, asked: Asked) -> int:
-    address = URL(url).with_query(MultiDict(asked.query))
-    body = io.BytesIO(asked.body) if asked.body else None
-    async with session.request(asked.verb, address, data=body, headers=asked.headers) as response:
-        await response.read()
-        return response.status
-
-
-async def _fuzz(session: aiohttp.ClientSession, url: str, forger: Forger, count: int) -> Counter[tuple[str, int]]:
-    statuses: Counter[tuple[str, int]] = Counter()
-
-    async def one(number: int) -> None:
-        kind, asked = forger.make(number)
-        statuses[kind, await _send(session, url, asked)] += 1
-
-    for start in range(0, count, 20):
-        await asyncio.gather(*(one(number) for number in range(start, min(start + 20, count))))
-    return statuses
-
-
-def _rows(path: Path) -> dict[str, int]:
-    """How many rows every table has."""
-    tables = [row["name"] for row in oracle.query(path, "SELECT name FROM sqlite_master WHERE type = 'table'")]
-    return {name: oracle.query(path, f'SELECT count(*) AS n FROM "{name}"')[0]["n"] for name in tables}
 
 
 async def _run(driver: Driver, folder: Path, count: int) -> None:
@@ -235,9 +86,9 @@ async def _run(driver: Driver, folder: Path, count: int) -> None:
         await bot.ready()
         wecom.bot.url = url = bot.site.url + CALLBACK_PATH
         assert await wecom.feed.verify("bot")
-        before = await asyncio.to_thread(_rows, bot.database)
-        statuses = await _fuzz(session, url, Forger(wecom.bot, genuine.plain, chance), count)
-        after = await asyncio.to_thread(_rows, bot.database)
+        before = await asyncio.to_thread(oracle.rows, bot.database)
+        statuses = await fuzz(session, [(url, JsonForger(wecom.bot, genuine.plain, chance))], count)
+        after = await asyncio.to_thread(oracle.rows, bot.database)
         sealed = wecom.feed.sealed(genuine.id)
         replays = [await wecom.feed.post("bot", sealed) for _ in range(5)]
         streams = {json.loads(wecom.bot.read(body, sealed.query["nonce"]))["stream"]["id"] for _, body in replays}
