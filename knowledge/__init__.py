@@ -24,8 +24,8 @@ The interface others build on (import from the modules named; importing `knowled
     from knowledge.embedders import verify_weights      # verify_weights(name): EmbedderError; blocks 70 ms
 
     class Retriever:
-        async def search(self, query: str, *, collections: Sequence[str] = ("default",),
-                         top_k: int | None = None) -> tuple[Hit, ...]
+        async def search(self, query: str, *, collections: Sequence[str] = ("default",), tags: Sequence[str] = (),
+                         language: str = "", top_k: int | None = None) -> tuple[Hit, ...]
         async def embed_query(self, text: str) -> Vector             # (dimension,) float32, length 1
         async def embed_queries(self, texts: Sequence[str]) -> Vector # (n, dimension), for start-up work
         async def refresh(self) -> int                               # serve the newest version now

@@ -12,6 +12,7 @@ from knowledge.encoder import QueryEncoder
 from knowledge.errors import EmbedderError, IndexUnreadableError, KnowledgeError
 from knowledge.index import LANCE_ERRORS, KnowledgeIndex
 from knowledge.schema import IndexIdentity, mismatch
+from knowledge.scope import Scope
 from knowledge.snapshot import Snapshot, load_snapshot
 from knowledge.values import DEFAULT_COLLECTION, CollectionSummary, Hit
 
@@ -24,7 +25,7 @@ _REMOTE_CHECK_SECONDS = 10.0
 
 _CACHED_SEARCHES = 1024  # about 5 KB each
 
-_SearchKey = tuple[tuple[str, ...], str, int, int]
+_SearchKey = tuple[Scope, str, int, int]
 
 
 class Retriever:
@@ -69,19 +70,22 @@ class Retriever:
         query: str,
         *,
         collections: Sequence[str] = (DEFAULT_COLLECTION,),
+        tags: Sequence[str] = (),
+        language: str = "",
         top_k: int | None = None,
     ) -> tuple[Hit, ...]:
-        """The passages that fit best, best first; none when nothing is indexed.
+        """The passages that fit best, best first; none when nothing is indexed. Of any of the collections, with all of
+        the tags, in the language (see `knowledge.scope.Scope`).
 
         Takes 2 ms and the embedding of a new question. Raises KnowledgeError when the index cannot be
         searched at all; a damaged full-text half alone is logged, and the meaning decides.
         """
         snapshot = await self._newest()
-        wanted = tuple(sorted(set(collections)))
+        scope = Scope.of(collections, tags, language)
         question = self._encoder.prepare(query)
         if snapshot is None or not question:
             return ()
-        key = (wanted, question, top_k or self._top_k, snapshot.version)
+        key = (scope, question, top_k or self._top_k, snapshot.version)
         found = self._found.get(key)
         if found is not None:
             return found
@@ -197,15 +201,15 @@ class Retriever:
     # --- Searching ----------------------------------------------------------------------------------
 
     async def _search(self, key: _SearchKey) -> tuple[Hit, ...]:
-        wanted, question, top_k, version = key
-        found = await self._search_newest(question, wanted, top_k)
+        scope, question, top_k, version = key
+        found = await self._search_newest(question, scope, top_k)
         if self._followed == version:
             self._found.put(key, found)
         return found
 
-    async def _search_newest(self, question: str, wanted: Sequence[str], top_k: int) -> tuple[Hit, ...]:
+    async def _search_newest(self, question: str, scope: Scope, top_k: int) -> tuple[Hit, ...]:
         try:
-            return await self._ask(question, wanted, top_k)
+            return await self._ask(question, scope, top_k)
         except LANCE_ERRORS:
             # Most likely a sync in another process has removed this version: open the one that follows it.
             log.info("knowledge version vanished", extra={"version": self._followed})
@@ -214,17 +218,17 @@ class Retriever:
             if self._snapshot is vanished:
                 await self._look(force=True)
         try:
-            return await self._ask(question, wanted, top_k)
+            return await self._ask(question, scope, top_k)
         except LANCE_ERRORS as error:
             log.warning("full-text search failed", extra={"reason": str(error)})
         # Until there is another version to try: this one does not heal.
         self._full_text = False
         try:
-            return await self._ask(question, wanted, top_k)
+            return await self._ask(question, scope, top_k)
         except LANCE_ERRORS as error:
             raise IndexUnreadableError(f"the knowledge index cannot be searched: {error}") from error
 
-    async def _ask(self, question: str, wanted: Sequence[str], top_k: int) -> tuple[Hit, ...]:
+    async def _ask(self, question: str, scope: Scope, top_k: int) -> tuple[Hit, ...]:
         assert self._snapshot is not None
 
         async def vector() -> Vector:
@@ -233,4 +237,4 @@ class Retriever:
             except LANCE_ERRORS as error:  # the embedder's own: no other version of the index will help
                 raise EmbedderError(f"a question cannot be embedded: {type(error).__name__}") from error
 
-        return await self._snapshot.search(question, vector, collections=wanted, top_k=top_k, full_text=self._full_text)
+        return await self._snapshot.search(question, vector, scope=scope, top_k=top_k, full_text=self._full_text)

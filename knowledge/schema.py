@@ -15,10 +15,11 @@ import pyarrow as pa
 
 from knowledge.embedders.base import Embedder, Vector
 from knowledge.errors import IndexMismatchError
+from knowledge.language import language_of
 from knowledge.values import Chunk, Hit, Stamp
 
 # Raised when columns, the embedded texts or the searched terms change their meaning.
-FORMAT = 1
+FORMAT = 2
 
 _METADATA_KEY = b"kefu"
 _TEXT_COLUMNS = ("id", "document", "collection", "title", "text", "question", "answer", "url")
@@ -44,6 +45,8 @@ def table_schema(identity: IndexIdentity, stamp: Stamp) -> Any:
         [
             *(pa.field(name, pa.string()) for name in _TEXT_COLUMNS),
             pa.field("tags", pa.list_(pa.string())),
+            pa.field("language", pa.string()),
+            pa.field("tagged", pa.string()),
             pa.field("terms", pa.string()),
             pa.field("hash", pa.string()),
             pa.field("vector_key", pa.string()),
@@ -135,6 +138,16 @@ def _terms(chunk: Chunk) -> str:
     return search_terms("\n".join((chunk.title, chunk.title, chunk.text, " ".join(chunk.tags))))
 
 
+_TAG_EDGE = "\x1f"
+
+
+def tagged_text(tags: Iterable[str]) -> str:
+    """Tags as a text that holds `tagged_text([tag])` exactly where the tag is among them: `lancedb.expr` knows no
+    function for lists, and its `contains` for texts takes no character for a wildcard."""
+    edged = (f"{tag.replace(_TAG_EDGE, ' ')}{_TAG_EDGE}" for tag in tags)
+    return _TAG_EDGE + "".join(edged)
+
+
 def to_table(rows: Sequence[tuple[str, Chunk]], vectors: Vector, identity: IndexIdentity, stamp: Stamp) -> Any:
     """(collection, passage) pairs and their vectors as a pyarrow table."""
     chunks = [chunk for _, chunk in rows]
@@ -143,6 +156,8 @@ def to_table(rows: Sequence[tuple[str, Chunk]], vectors: Vector, identity: Index
     }
     columns["collection"] = [collection for collection, _ in rows]
     columns["tags"] = [list(chunk.tags) for chunk in chunks]
+    columns["language"] = [language_of(f"{chunk.title}\n{chunk.text}") for chunk in chunks]
+    columns["tagged"] = [tagged_text(chunk.tags) for chunk in chunks]
     columns["terms"] = [_terms(chunk) for chunk in chunks]
     columns["hash"] = [content_hash(chunk) for chunk in chunks]
     columns["vector_key"] = [vector_key(chunk, identity) for chunk in chunks]
@@ -186,7 +201,7 @@ def to_chunks(table: Any) -> list[tuple[str, Chunk]]:
     ]
 
 
-SHOWN_COLUMNS = (*_TEXT_COLUMNS, "tags")
+SHOWN_COLUMNS = (*_TEXT_COLUMNS, "tags", "language")
 """What a hit is made of."""
 
 

@@ -15,11 +15,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from knowledge.embedders.base import Vector
+from knowledge.filters import Mask, Masks, expression_of, present_of
 from knowledge.fusion import fuse, question_terms
 from knowledge.index import LiveTable
-from knowledge.lance import Expr, MatchQuery, col, lit
+from knowledge.lance import Expr, MatchQuery
 from knowledge.process import return_freed_memory
 from knowledge.schema import SHOWN_COLUMNS, IndexIdentity, search_terms, shown_columns, to_hit, vector_matrix
+from knowledge.scope import Scope
 from knowledge.values import CollectionSummary, Hit
 
 MAX_PASSAGES_IN_MEMORY = 50_000
@@ -56,10 +58,10 @@ class Snapshot(Protocol):
     def collections(self) -> tuple[CollectionSummary, ...]: ...
 
     async def search(
-        self, text: str, vector: Embedding, *, collections: Sequence[str], top_k: int, full_text: bool = True
+        self, text: str, vector: Embedding, *, scope: Scope, top_k: int, full_text: bool = True
     ) -> tuple[Hit, ...]:
-        """The best first. Collections that are not there are empty. The full text is searched while the question is
-        being embedded. Without `full_text`, by meaning alone: for when the full-text index is damaged."""
+        """The best of the scope first. Collections that are not there are empty. The full text is searched while the
+        question is being embedded. Without `full_text`, by meaning alone: for when the full-text index is damaged."""
 
 
 async def load_snapshot(live: LiveTable) -> Snapshot:
@@ -133,15 +135,6 @@ async def _match(table: Any, text: str, within: Expr | None, limit: int) -> _Mat
     return _Matches(row_ids=found.column("_rowid").to_numpy(), bm25=found.column("_score").to_numpy())
 
 
-def _within(wanted: Sequence[str], present: Sequence[CollectionSummary]) -> tuple[list[str], Expr | None]:
-    """The wanted collections that exist, and the filter for them (None where all are wanted)."""
-    names = [summary.name for summary in present if summary.name in set(wanted)]
-    if len(names) == len(present):
-        return names, None
-    expression: Expr = col("collection").isin([lit(name) for name in names])
-    return names, expression
-
-
 class MemorySnapshot:
     """Vectors and texts in memory, full text in LanceDB."""
 
@@ -158,17 +151,18 @@ class MemorySnapshot:
         self._row_ids, self._shown, self._matrix = row_ids, shown_columns(shown), matrix
         column = self._shown["collection"]
         self.collections = summarize(column, self._shown["document"])
-        names = [summary.name for summary in self.collections]
-        codes = {name: code for code, name in enumerate(names)}
-        self._codes = np.array([codes[name] for name in column.to_pylist()], dtype=np.int32)
-        self._names = names
+        self._names = [summary.name for summary in self.collections]
+        self._masks = Masks(column, self._shown["tags"], self._shown["language"])
 
     async def search(
-        self, text: str, vector: Embedding, *, collections: Sequence[str], top_k: int, full_text: bool = True
+        self, text: str, vector: Embedding, *, scope: Scope, top_k: int, full_text: bool = True
     ) -> tuple[Hit, ...]:
-        names, within = _within(collections, self.collections)
-        if not names:
+        if not present_of(scope, self._names):
             return ()
+        inside = self._masks.of(scope)
+        if inside is not None and not inside.any():
+            return ()
+        within = expression_of(scope, self._names)
         limit = max(CANDIDATES, top_k)
         matching = _match(self._table, text, within, limit) if full_text else _no_matches()
         asked, matches = await asyncio.gather(vector(), matching)
@@ -176,14 +170,13 @@ class MemorySnapshot:
             cosines = await asyncio.to_thread(np.matmul, self._matrix, asked)
         else:
             cosines = self._matrix @ asked
-        return self._rank(text, cosines, names, matches, top_k)
+        return self._rank(text, cosines, inside, matches, top_k)
 
-    def _rank(self, text: str, cosines: Vector, names: Sequence[str], matches: _Matches, top_k: int) -> tuple[Hit, ...]:
-        if len(names) == len(self._names):
+    def _rank(self, text: str, cosines: Vector, inside: Mask | None, matches: _Matches, top_k: int) -> tuple[Hit, ...]:
+        if inside is None:
             mean = float(cosines.mean())
             searched = cosines
         else:
-            inside = np.isin(self._codes, [self._names.index(name) for name in names])
             mean = float(cosines[inside].mean())
             searched = np.where(inside, cosines, -np.inf)
         nearest = _best(searched, max(CANDIDATES, top_k))
@@ -227,11 +220,12 @@ class DiskSnapshot:
         self._passages = passages
 
     async def search(
-        self, text: str, vector: Embedding, *, collections: Sequence[str], top_k: int, full_text: bool = True
+        self, text: str, vector: Embedding, *, scope: Scope, top_k: int, full_text: bool = True
     ) -> tuple[Hit, ...]:
-        names, within = _within(collections, self.collections)
-        if not names:
+        names = [summary.name for summary in self.collections]
+        if not present_of(scope, names):
             return ()
+        within = expression_of(scope, names)
         limit = max(CANDIDATES, top_k)
         matching = _match(self._table, text, within, limit) if full_text else _no_matches()
         asked, matches = await asyncio.gather(vector(), matching)

@@ -70,6 +70,9 @@ class Hit:
     lexical: float
     """Full-text score divided by this search's best, 0 to 1; 0 where no word is shared."""
 
+    language: str = ""
+    """Of the passage, as `knowledge.language` names it; "" where it shows none."""
+
     version: int = 0
     """Of the knowledge that was searched, as `kefu knowledge versions` counts; 0 for an index without a ledger."""
 

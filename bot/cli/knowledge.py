@@ -17,6 +17,8 @@ from bot.cli.common import Operator, json_option, print_json, progress_bar
 from bot.cli.knowledge_versions import VERSION_COMMANDS
 from knowledge.config import KnowledgeConfig
 from knowledge.errors import KnowledgeError, SourceError
+from knowledge.language import LANGUAGES
+from knowledge.scope import Scope
 from knowledge.sources.base import Source
 from knowledge.values import DEFAULT_COLLECTION, Hit, Problem, SyncReport
 
@@ -83,7 +85,9 @@ def sync(operator: Operator, sources: tuple[str, ...], collection: str | None, r
 @knowledge.command()
 @click.argument("text", required=False)
 @click.option("--top-k", type=click.IntRange(1, 100), metavar="N", help="How many passages (default: knowledge.top_k).")
-@click.option("--collection", "collections", multiple=True, metavar="NAME", help="May be given several times.")
+@click.option("--collection", "collections", multiple=True, metavar="NAME", help="Any of these, if several are given.")
+@click.option("--tag", "tags", multiple=True, metavar="TAG", help="All of these, if several are given.")
+@click.option("--language", type=click.Choice(LANGUAGES), default="", metavar="CODE", help="Such as zh or en.")
 @click.option("--batch", type=click.Path(path_type=Path, allow_dash=True), metavar="FILE.jsonl")
 @json_option
 @click.pass_obj
@@ -92,6 +96,8 @@ def search(
     text: str | None,
     top_k: int | None,
     collections: tuple[str, ...],
+    tags: tuple[str, ...],
+    language: str,
     batch: Path | None,
     as_json: bool,
 ) -> int:
@@ -99,7 +105,7 @@ def search(
     if (text is None) == (batch is None):
         raise click.UsageError("give either TEXT or --batch FILE.jsonl")
     config = _config(operator)
-    wanted = collections or (DEFAULT_COLLECTION,)
+    wanted = Scope.of(collections or (DEFAULT_COLLECTION,), tags, language)
     if batch is not None:
         return asyncio.run(_search_batch(config, batch, wanted, top_k))
     assert text is not None
@@ -204,18 +210,20 @@ _Find = Callable[[str, int | None], Awaitable[tuple[Hit, ...]]]
 
 
 @asynccontextmanager
-async def _searchable(config: KnowledgeConfig, wanted: Sequence[str]) -> AsyncIterator[_Find]:
+async def _searchable(config: KnowledgeConfig, wanted: Scope) -> AsyncIterator[_Find]:
     """A search over an index that has something in every wanted collection."""
     from knowledge.service import open_knowledge
 
     async with open_knowledge(config) as opened:
         await opened.check()
-        missing = set(wanted) - {summary.name for summary in await opened.collections()}
+        missing = set(wanted.collections) - {summary.name for summary in await opened.collections()}
         if missing:
             raise KnowledgeError(f"there is no collection {', '.join(map(repr, sorted(missing)))}")
 
         async def find(text: str, top_k: int | None) -> tuple[Hit, ...]:
-            return await opened.retriever.search(text, collections=wanted, top_k=top_k)
+            return await opened.retriever.search(
+                text, collections=wanted.collections, tags=wanted.tags, language=wanted.language, top_k=top_k
+            )
 
         yield find
 
@@ -226,7 +234,7 @@ class _Question:
     text: str
 
 
-async def _search_batch(config: KnowledgeConfig, file: Path, wanted: Sequence[str], top_k: int | None) -> int:
+async def _search_batch(config: KnowledgeConfig, file: Path, wanted: Scope, top_k: int | None) -> int:
     """Answers every good line in order; names the bad ones. The exit status."""
     questions: list[_Question] = []
     problems: list[Problem] = []

@@ -59,6 +59,7 @@ async def test_a_hit_says_where_it_is_from_and_how_it_was_found(knowledge: Knowl
         score=first.score,
         dense=first.dense,
         lexical=1.0,
+        language="zh",
         version=1,
     )
     assert (second.id, second.title, second.question, second.answer) == ("guide.md#运费", "指南 › 运费", None, None)
