@@ -87,7 +87,7 @@ def sync(operator: Operator, sources: tuple[str, ...], collection: str | None, r
 @click.option("--top-k", type=click.IntRange(1, 100), metavar="N", help="How many passages (default: knowledge.top_k).")
 @click.option("--collection", "collections", multiple=True, metavar="NAME", help="Any of these, if several are given.")
 @click.option("--tag", "tags", multiple=True, metavar="TAG", help="All of these, if several are given.")
-@click.option("--language", type=click.Choice(LANGUAGES), default="", metavar="CODE", help="Such as zh or en.")
+@click.option("--language", type=click.Choice(LANGUAGES), metavar="CODE", help="Such as zh or en.")
 @click.option("--batch", type=click.Path(path_type=Path, allow_dash=True), metavar="FILE.jsonl")
 @json_option
 @click.pass_obj
@@ -97,7 +97,7 @@ def search(
     top_k: int | None,
     collections: tuple[str, ...],
     tags: tuple[str, ...],
-    language: str,
+    language: str | None,
     batch: Path | None,
     as_json: bool,
 ) -> int:
@@ -105,7 +105,7 @@ def search(
     if (text is None) == (batch is None):
         raise click.UsageError("give either TEXT or --batch FILE.jsonl")
     config = _config(operator)
-    wanted = Scope.of(collections or (DEFAULT_COLLECTION,), tags, language)
+    wanted = Scope.of(collections or (DEFAULT_COLLECTION,), tags, language or "")
     if batch is not None:
         return asyncio.run(_search_batch(config, batch, wanted, top_k))
     assert text is not None

@@ -60,6 +60,22 @@ def test_sync_search_and_list(kefu: Kefu, faq: Path) -> None:
     assert "怎么退货？  [faq.csv#1]\n    七天内申请。\n    https://x.example/1\n" in found.out
 
 
+def test_a_search_keeps_to_tags_and_a_language(kefu: Kefu, write: Write) -> None:
+    rows = "1,怎么退货？,七天内申请。,vip\n2,How do I return it?,Ask within 7 days.,vip\n3,退货？,不行。,\n"
+    kefu("sync", str(write("faq.csv", f"id,question,answer,tags\n{rows}")))
+
+    def found(*options: str) -> set[str]:
+        hits = json.loads(kefu("search", "退货 return", *options, "--json").out)["hits"]
+        return {hit["id"].partition("#")[2] for hit in hits}
+
+    assert found() == {"1", "2", "3"}
+    assert found("--tag", "vip") == {"1", "2"}
+    assert found("--tag", "vip", "--language", "zh") == {"1"}
+    assert found("--tag", "vip", "--tag", "' OR 1=1 --") == set()
+    refused = kefu("search", "退货", "--language", "chinese")
+    assert (refused.status, "'zh', 'en'" in refused.err) == (2, True)
+
+
 def test_json_is_one_object_on_one_line(kefu: Kefu, faq: Path) -> None:
     report = json.loads(kefu("sync", str(faq), "--collection", "shop", "--json").out)
     assert report == {
