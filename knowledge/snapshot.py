@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from knowledge.duplicates import distinct
 from knowledge.embedders.base import Vector
 from knowledge.filters import Mask, Masks, expression_of, present_of
 from knowledge.fusion import fuse, question_terms
@@ -60,8 +61,9 @@ class Snapshot(Protocol):
     async def search(
         self, text: str, vector: Embedding, *, scope: Scope, top_k: int, full_text: bool = True
     ) -> tuple[Hit, ...]:
-        """The best of the scope first. Collections that are not there are empty. The full text is searched while the
-        question is being embedded. Without `full_text`, by meaning alone: for when the full-text index is damaged."""
+        """The best of the scope first, none that repeats a better one. Collections that are not there are empty. The
+        full text is searched while the question is being embedded. Without `full_text`, by meaning alone: for when the
+        full-text index is damaged."""
 
 
 async def load_snapshot(live: LiveTable) -> Snapshot:
@@ -192,7 +194,7 @@ class MemorySnapshot:
             terms=question_terms(text),
             passages=len(self._row_ids),
         )
-        return tuple(
+        ranked = (
             to_hit(
                 self._shown,
                 int(rows[at]),
@@ -201,8 +203,9 @@ class MemorySnapshot:
                 lexical=float(fused.lexical[at]),
                 version=self.number,
             )
-            for at in _best(fused.score, top_k)
+            for at in _best(fused.score, len(rows))
         )
+        return distinct(ranked, top_k)
 
 
 class DiskSnapshot:
@@ -256,7 +259,7 @@ class DiskSnapshot:
             terms=question_terms(text),
             passages=self._passages,
         )
-        return tuple(
+        ranked = (
             to_hit(
                 columns,
                 int(at),
@@ -265,8 +268,9 @@ class DiskSnapshot:
                 lexical=float(fused.lexical[at]),
                 version=self.number,
             )
-            for at in _best(fused.score, top_k)
+            for at in _best(fused.score, len(cosines))
         )
+        return distinct(ranked, top_k)
 
 
 async def _load_on_disk(live: LiveTable) -> DiskSnapshot:
