@@ -17,7 +17,9 @@ from functools import lru_cache
 from knowledge.chunking import TITLE_SEPARATOR
 from knowledge.values import Hit
 
-_CONTAINED_FROM = 24  # letters: "Yes, of course." stands in many a text that says something else
+# In bytes: 16 Chinese characters or ten English words say what they are about. "Yes, of course" stands in many a text
+# that says something else, and "Two years" below many a heading.
+_SPEAKS_FOR_ITSELF = 48
 
 _SENTENCE_ENDS = "。！？!?；;\n"
 _FULL_STOP = re.compile(r"\.(?=\s|$)")
@@ -50,16 +52,17 @@ _NAMES_NOTHING = frozenset(
 @dataclass(frozen=True, slots=True)
 class _Said:
     sentences: str
-    """What is meant of each, between two line feeds."""
+    """What is meant by each, between two line feeds."""
 
     letters: str
     """The same without line feeds: where a sentence ends is a matter of taste."""
 
+    speaks_for_itself: bool
     names: frozenset[str]
-    """The telling words of the heading or question."""
+    """The telling words of the question, or of the headings as far as they are needed."""
 
     words: str
-    """Heading and text, for looking up what is named."""
+    """Headings and text, for looking up what is named."""
 
 
 class Distinct:
@@ -93,16 +96,13 @@ def distinct(ranked: Iterable[Hit], count: int) -> tuple[Hit, ...]:
 
 
 def _repeats(said: _Said, before: _Said) -> bool:
-    if said.letters != before.letters and (
-        len(said.letters) < _CONTAINED_FROM or said.sentences not in before.sentences
-    ):
+    if said.letters != before.letters and (not said.speaks_for_itself or said.sentences not in before.sentences):
         return False
     return said.names.issubset(_WORD.findall(before.words))
 
 
 def _said_by(hit: Hit) -> _Said:
-    # Of a heading path, the last: what stands above it is where the document keeps the passage.
-    return _said(hit.question or hit.title.rpartition(TITLE_SEPARATOR)[2], _body(hit))
+    return _said(hit.question or hit.title, _body(hit))
 
 
 def _body(hit: Hit) -> str:
@@ -115,11 +115,15 @@ def _said(label: str, body: str) -> _Said:
     label, body = label.casefold(), body.casefold()
     plain = _NO_NUMBER.sub("", _FULL_STOP.sub("\n", body.translate(_PLAIN)))
     sentences = [sentence for line in plain.split("\n") if (sentence := _telling(line))]
-    lines = "\n".join(sentences)
+    letters, lines = "".join(sentences), "\n".join(sentences)
+    speaks_for_itself = len(letters.encode("utf-8", "replace")) >= _SPEAKS_FOR_ITSELF
+    # What stands above the last heading is mostly where a document keeps the passage.
+    about = label.rpartition(TITLE_SEPARATOR)[2] if speaks_for_itself else label
     return _Said(
         sentences=f"\n{lines}\n",
-        letters="".join(sentences),
-        names=frozenset(_WORD.findall(label)) - _NAMES_NOTHING,
+        letters=letters,
+        speaks_for_itself=speaks_for_itself,
+        names=frozenset(_WORD.findall(about)) - _NAMES_NOTHING,
         words=f"{label}\n{body}",
     )
 

@@ -67,7 +67,7 @@ SAME = {
         row("请问退款要多久才能到账呢", ZH_POLICY.replace("会", "")),
     ),
     "a part of it": (hit(POLICY + " Ask us if in doubt."), hit(POLICY)),
-    "some sentences of it": (hit(POLICY), hit("They go to the card that was charged.")),
+    "some sentences of it": (hit(POLICY), hit("They go to the card that was charged. Fees are not refunded.")),
 }
 
 OTHER = {
@@ -97,6 +97,10 @@ OTHER = {
         row("食品可以退吗", "可以，七天内。"),
     ),
     "one product and the next": (row("Is the X100 waterproof?", POLICY), row("Is the X200 waterproof?", POLICY)),
+    "one product and the next, in few words": (
+        hit("Two years.", "Warranty › X100 › Duration"),
+        hit("Two years.", "Warranty › X200 › Duration"),
+    ),
     "yes in a longer text": (
         row("Can shoes be returned?", "Yes. Within 7 days. Worn ones are refused."),
         row("Can shoes be sold?", "Yes."),
