@@ -174,7 +174,12 @@ def knowledge_config(settings: Settings) -> KnowledgeConfig:
     """The knowledge's share of the settings."""
     section = settings.knowledge
     return KnowledgeConfig(
-        uri=section.uri, embedder=section.embedder, top_k=section.top_k, keep_versions=section.keep_versions
+        uri=section.uri,
+        embedder=section.embedder,
+        reranker=section.reranker,
+        synonyms=Path(section.synonyms) if section.synonyms else None,
+        top_k=section.top_k,
+        keep_versions=section.keep_versions,
     )
 
 

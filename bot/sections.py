@@ -108,7 +108,10 @@ class KnowledgeSettings(Section):
     sentence-transformers name or path such as "BAAI/bge-m3", or "openai:<model>". After a change:
     `kefu knowledge sync --rebuild`."""
     reranker: str = ""
-    """Sorts the found passages once more, e.g. "BAAI/bge-reranker-v2-m3"; "" for none."""
+    """Sorts the found passages once more, e.g. "BAAI/bge-reranker-v2-m3", on a graphics card; "" for none."""
+    synonyms: str = ""
+    """A file of words that customers use for those of the knowledge, e.g. "synonyms.txt", see docs/knowledge.md; "" for
+    none."""
     top_k: int = Field(default=5, ge=1, le=50)
     """How many passages an answer may be drawn from."""
     keep_versions: int = Field(default=10, ge=1, le=1000)

@@ -1,6 +1,7 @@
 """What the knowledge needs to know from outside; the bot's settings are read elsewhere and handed in."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -10,6 +11,12 @@ class KnowledgeConfig:
 
     embedder: str = "multilingual-e5-small"
     """A name that `knowledge.embedders.create_embedder` knows."""
+
+    reranker: str = ""
+    """A cross-encoder of sentence-transformers, by name or path; "" for none."""
+
+    synonyms: Path | None = None
+    """A file of words that customers use for those of the knowledge (`knowledge.synonyms`)."""
 
     top_k: int = 5
     """How many passages a search returns unless its caller says otherwise."""

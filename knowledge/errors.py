@@ -7,8 +7,10 @@ KnowledgeError
 ├── IndexUnreadableError the index is there but cannot be read
 ├── IndexUnwritableError the index cannot be written, say for want of space
 ├── LedgerError          the ledger cannot be used, or does not have what was asked for
+├── RerankerError        the reranker is not installed, cannot be loaded, or is none
 ├── SourceError          a named source is not there or cannot be a source
-└── SyncBusyError        another sync holds the index
+├── SyncBusyError        another sync holds the index
+└── SynonymsError        the file of synonyms cannot be read, or has mistakes
 """
 
 
@@ -40,9 +42,17 @@ class LedgerError(KnowledgeError):
     pass
 
 
+class RerankerError(KnowledgeError):
+    pass
+
+
 class SourceError(KnowledgeError):
     pass
 
 
 class SyncBusyError(KnowledgeError):
+    pass
+
+
+class SynonymsError(KnowledgeError):
     pass

@@ -4,16 +4,21 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from knowledge.cache import LruCache
 from knowledge.embedders.base import Vector
 from knowledge.encoder import QueryEncoder
 from knowledge.errors import EmbedderError, IndexUnreadableError, KnowledgeError
 from knowledge.index import LANCE_ERRORS, KnowledgeIndex
+from knowledge.reranking import CANDIDATES, Reranking
 from knowledge.schema import IndexIdentity, mismatch
 from knowledge.scope import Scope
 from knowledge.snapshot import Snapshot, load_snapshot
+from knowledge.synonym_file import SynonymFile
 from knowledge.values import DEFAULT_COLLECTION, CollectionSummary, Hit
 
 log = logging.getLogger(__name__)
@@ -25,7 +30,14 @@ _REMOTE_CHECK_SECONDS = 10.0
 
 _CACHED_SEARCHES = 1024  # about 5 KB each
 
-_SearchKey = tuple[Scope, str, int, int]
+_SearchKey = tuple[Scope, str, int, int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    hits: tuple[Hit, ...]
+    is_whole: bool = True
+    """Not where the reranker could not be waited for: the next who asks may have more luck."""
 
 
 class Retriever:
@@ -35,11 +47,25 @@ class Retriever:
     at one time are searched once.
     """
 
-    def __init__(self, index: KnowledgeIndex, encoder: QueryEncoder, identity: IndexIdentity, top_k: int) -> None:
+    def __init__(
+        self,
+        index: KnowledgeIndex,
+        encoder: QueryEncoder,
+        identity: IndexIdentity,
+        top_k: int,
+        *,
+        synonyms: SynonymFile | None = None,
+        reranking: Reranking | None = None,
+    ) -> None:
+        """:param synonyms: words of customers for those of the knowledge; the caller has read them once.
+        :param reranking: sorts what was found once more.
+        """
         self._index = index
         self._encoder = encoder
         self._identity = identity
         self._top_k = top_k
+        self._synonyms = synonyms or SynonymFile(None)
+        self._reranking = reranking
         self._snapshot: Snapshot | None = None
         self._checked = -float("inf")
         self._interval = _LOCAL_CHECK_SECONDS if index.is_local else _REMOTE_CHECK_SECONDS
@@ -85,7 +111,7 @@ class Retriever:
         question = self._encoder.prepare(query)
         if snapshot is None or not question:
             return ()
-        key = (scope, question, top_k or self._top_k, snapshot.version)
+        key = (scope, question, top_k or self._top_k, snapshot.version, self._manner)
         found = self._found.get(key)
         if found is not None:
             return found
@@ -139,12 +165,16 @@ class Retriever:
         for task in under_way:
             task.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
+        await self._synonyms.close()
+        if self._reranking is not None:
+            await self._reranking.close()
 
     # --- Following the index ------------------------------------------------------------------------
 
     async def _newest(self) -> Snapshot | None:
         """What is being served; None when nothing was ever indexed."""
         if time.monotonic() - self._checked >= self._interval:
+            self._synonyms.look()
             async with self._refreshing:
                 if time.monotonic() - self._checked >= self._interval:
                     await self._look()
@@ -201,13 +231,19 @@ class Retriever:
     # --- Searching ----------------------------------------------------------------------------------
 
     async def _search(self, key: _SearchKey) -> tuple[Hit, ...]:
-        scope, question, top_k, version = key
+        scope, question, top_k, version, manner = key
         found = await self._search_newest(question, scope, top_k)
-        if self._followed == version:
-            self._found.put(key, found)
-        return found
+        if found.is_whole and self._followed == version and self._manner == manner:
+            self._found.put(key, found.hits)
+        return found.hits
 
-    async def _search_newest(self, question: str, scope: Scope, top_k: int) -> tuple[Hit, ...]:
+    @property
+    def _manner(self) -> str:
+        """What decides an answer beside question and knowledge: another one, another answer."""
+        reranker = self._reranking.name if self._reranking is not None else ""
+        return f"{self._synonyms.current.digest}/{reranker}"
+
+    async def _search_newest(self, question: str, scope: Scope, top_k: int) -> _Found:
         try:
             return await self._ask(question, scope, top_k)
         except LANCE_ERRORS:
@@ -228,13 +264,25 @@ class Retriever:
         except LANCE_ERRORS as error:
             raise IndexUnreadableError(f"the knowledge index cannot be searched: {error}") from error
 
-    async def _ask(self, question: str, scope: Scope, top_k: int) -> tuple[Hit, ...]:
+    async def _ask(self, question: str, scope: Scope, top_k: int) -> _Found:
         assert self._snapshot is not None
+        # In the words of the knowledge: all of the full text's question, half of the meaning's, for a file of synonyms
+        # knows words and not what is meant by them.
+        reworded = self._encoder.prepare(self._synonyms.current.rewritten(question))
 
         async def vector() -> Vector:
             try:
-                return await self._encoder.encode(question)
+                if reworded == question:
+                    return await self._encoder.encode(question)
+                both = await asyncio.gather(self._encoder.encode(question), self._encoder.encode(reworded))
+                # Its product with a passage is the mean of two cosines.
+                return (both[0] + both[1]) / np.float32(2)
             except LANCE_ERRORS as error:  # the embedder's own: no other version of the index will help
                 raise EmbedderError(f"a question cannot be embedded: {type(error).__name__}") from error
 
-        return await self._snapshot.search(question, vector, scope=scope, top_k=top_k, full_text=self._full_text)
+        wanted = top_k if self._reranking is None else max(top_k, CANDIDATES)
+        hits = await self._snapshot.search(reworded, vector, scope=scope, top_k=wanted, full_text=self._full_text)
+        if self._reranking is None:
+            return _Found(hits)
+        ranked = await self._reranking.sort(reworded, hits)
+        return _Found(hits[:top_k], is_whole=False) if ranked is None else _Found(ranked[:top_k])

@@ -16,12 +16,14 @@ from knowledge.index import KnowledgeIndex
 from knowledge.ledger import Ledger
 from knowledge.own_ledger import OwnLedger
 from knowledge.process import return_large_blocks, use_one_blas_thread
+from knowledge.reranking import Reranker, Reranking, create_reranker
 from knowledge.retriever import Retriever
 from knowledge.rows import KnownVectors, Progress
 from knowledge.samples import SAMPLE_SOURCES, load_vectors
 from knowledge.schema import IndexIdentity
 from knowledge.sources.base import FileSource, Source, read_all
 from knowledge.sync import Read, Sync
+from knowledge.synonym_file import SynonymFile
 from knowledge.values import DEFAULT_COLLECTION, CollectionSummary, SyncReport
 
 log = logging.getLogger(__name__)
@@ -136,21 +138,34 @@ def _suit_the_process() -> None:
     return_large_blocks()
 
 
+async def _reranking(config: KnowledgeConfig, given: Reranker | None) -> Reranking | None:
+    if given is None and config.reranker:
+        given = await asyncio.to_thread(create_reranker, config.reranker)
+    return None if given is None else Reranking(given)
+
+
 @asynccontextmanager
 async def open_knowledge(
-    config: KnowledgeConfig, *, embedder: Embedder | None = None, ledger: Ledger | None = None
+    config: KnowledgeConfig,
+    *,
+    embedder: Embedder | None = None,
+    reranker: Reranker | None = None,
+    ledger: Ledger | None = None,
 ) -> AsyncIterator[Knowledge]:
     """Loads the embedder, opens the index and reads what is served from memory: .3 s for 10,000 passages.
 
-    `embedder` stands in for the configured one, for tests. `ledger` is the product's; without one, a file beside the
-    index is, made at the first sync. Raises EmbedderError, IndexUnreadableError.
+    `embedder` and `reranker` stand in for the configured ones, for tests. `ledger` is the product's; without one, a
+    file beside the index is, made at the first sync. Raises EmbedderError, RerankerError, IndexUnreadableError.
     An index of another embedder is no error yet, so that it can be synced with `rebuild`: searching it is.
     """
     model: Embedder = embedder if embedder is not None else await asyncio.to_thread(create_embedder, config.embedder)
     await asyncio.to_thread(_suit_the_process)
+    reranking = await _reranking(config, reranker)
+    synonyms = SynonymFile(config.synonyms)
+    await synonyms.follow()
     index = await KnowledgeIndex.connect(config.uri)
     encoder = QueryEncoder(model)
-    retriever = Retriever(index, encoder, IndexIdentity.of(model), config.top_k)
+    retriever = Retriever(index, encoder, IndexIdentity.of(model), config.top_k, synonyms=synonyms, reranking=reranking)
     own = OwnLedger(index.folder)
     try:
         yield Knowledge(index, model, retriever, ledger or own, keep_versions=config.keep_versions)

@@ -38,7 +38,7 @@ _INLINE_PRODUCT = 4_000_000
 
 _Rows = npt.NDArray[np.intp]
 Embedding = Callable[[], Awaitable[Vector]]
-"""Gives the question's vector, shape (dimension,), length 1."""
+"""Gives the question's vector, shape (dimension,), length 1; the mean of several for a question in several wordings."""
 
 
 class Snapshot(Protocol):

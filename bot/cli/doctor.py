@@ -10,7 +10,7 @@ import os
 import shutil
 import sys
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -85,6 +85,10 @@ async def _look_at_parts(settings: Settings, channels: Mapping[str, Check]) -> l
         await _look("index", lambda: _index(settings), INDEX_SECONDS),
         await _look("engine", lambda: _engine(settings), ENGINE_SECONDS),
     ]
+    if settings.knowledge.synonyms:
+        found.append(await _look("synonyms", lambda: asyncio.to_thread(_synonyms, settings), LIMIT_SECONDS))
+    if settings.knowledge.reranker:
+        found.append(await _look("reranker", lambda: asyncio.to_thread(_reranker, settings), INDEX_SECONDS))
     found += [
         await _look(f"source {source.name}", functools.partial(_source, settings, source), SOURCE_SECONDS)
         for source in settings.knowledge.sources
@@ -151,18 +155,33 @@ def _writable_space(path: Path) -> str:
 
 
 async def _index(settings: Settings) -> str:
-    from knowledge.config import KnowledgeConfig
+    from bot.answering import knowledge_config
     from knowledge.errors import IndexMissingError
     from knowledge.service import open_knowledge
 
     wanted = settings.knowledge
-    config = KnowledgeConfig(uri=wanted.uri, embedder=wanted.embedder, top_k=wanted.top_k)
+    # What helps a search has lines of its own.
+    config = replace(knowledge_config(settings), reranker="", synonyms=None)
     async with open_knowledge(config) as knowledge:
         try:
             passages = await knowledge.check()
         except IndexMissingError:
             return f"{wanted.uri} is empty: the first start brings a sample; `kefu knowledge sync` brings your own"
     return f"{wanted.uri}: {passages} passages, embedder {wanted.embedder}"
+
+
+def _synonyms(settings: Settings) -> str:
+    from knowledge.synonym_file import check_synonyms
+
+    file = settings.knowledge.synonyms
+    return f"{file}: {check_synonyms(Path(file))} groups of words"
+
+
+def _reranker(settings: Settings) -> str:
+    from bot.answering import knowledge_config
+    from knowledge.reranking import create_reranker
+
+    return f"{create_reranker(knowledge_config(settings).reranker).name} is loaded"
 
 
 async def _engine(settings: Settings) -> str:

@@ -79,7 +79,9 @@ async def open_knowledge_to_change(settings: Settings) -> AsyncIterator[Knowledg
     from bot.answering import knowledge_config
     from knowledge.service import open_knowledge
 
-    async with open_ledger(settings) as ledger, open_knowledge(knowledge_config(settings), ledger=ledger) as opened:
+    # Nothing is searched for here: a reranker would be loaded for nothing.
+    config = replace(knowledge_config(settings), reranker="", synonyms=None)
+    async with open_ledger(settings) as ledger, open_knowledge(config, ledger=ledger) as opened:
         yield opened
 
 

@@ -290,7 +290,6 @@ def test_settings_show_no_secret_and_can_not_be_changed() -> None:
     "environ",
     [
         {"KEFU_CACHE__URL": "redis://:s3cret@cache"},
-        {"KEFU_KNOWLEDGE__RERANKER": "BAAI/bge-reranker-v2-m3"},
         {"KEFU_PRIVACY__RETENTION_DAYS": "30"},
     ],
     ids=lambda environ: next(iter(environ)),

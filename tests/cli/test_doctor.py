@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import importlib.util
 import socket
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -222,6 +223,34 @@ def test_an_operators_functions_are_named(
 ) -> None:
     monkeypatch.setenv("KEFU_FUNCTIONS__MODULES", f'["{module}"]')
     assert of(kefu("doctor", "--json"))["functions"] == found
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        pytest.param("退货, 退回去\n# x\n", (True, "{file}: 1 groups of words"), id="good"),
+        pytest.param("退货\n换货\n", (False, "knowledge.synonyms: {file}:1: '退货' stands alone; "), id="mistaken"),
+        pytest.param(None, (False, "knowledge.synonyms: {file}: No such file or directory"), id="missing"),
+    ],
+)
+def test_a_file_of_synonyms_is_looked_at(
+    kefu: Kefu, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str | None, found: tuple[bool, str]
+) -> None:
+    file = tmp_path / "words.txt"
+    if content is not None:
+        file.write_text(content, encoding="utf-8")
+    monkeypatch.setenv("KEFU_KNOWLEDGE__SYNONYMS", str(file))
+    ok, detail = of(kefu("doctor", "--json"))["synonyms"]
+    assert ok == found[0]
+    assert detail.startswith(found[1].format(file=file))
+
+
+def test_a_reranker_that_is_not_installed_is_named(kefu: Kefu, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEFU_KNOWLEDGE__RERANKER", "BAAI/bge-reranker-v2-m3")
+    monkeypatch.setitem(sys.modules, "sentence_transformers", None)
+    found = of(kefu("doctor", "--json"))
+    assert found["reranker"] == (False, "knowledge.reranker: 'BAAI/bge-reranker-v2-m3' needs kefu[st]")
+    assert found["index"][0], "which is looked at without it"
 
 
 def test_an_engine_whose_model_is_missing_is_named(kefu: Kefu, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,0 +1,95 @@
+"""The file of synonyms while the bot runs: read when it changes, kept as it was when somebody made a mistake in it."""
+
+import asyncio
+import errno
+import logging
+import stat
+from pathlib import Path
+
+from knowledge.errors import SynonymsError
+from knowledge.synonyms import MOST_BYTES, NOTHING, Synonyms, parse
+from knowledge.values import Problem
+
+log = logging.getLogger(__name__)
+
+_Signature = tuple[int, int, int]
+
+
+class SynonymFile:
+    """One file, or (None) none."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._signature: _Signature | None = None
+        self._said = ""
+        self._looking: asyncio.Task[None] | None = None
+        self.current: Synonyms = NOTHING
+
+    def look(self) -> None:
+        """Begins to see whether the file has changed; searches do not wait for it."""
+        if self._path is not None and (self._looking is None or self._looking.done()):
+            self._looking = asyncio.create_task(self.follow())
+
+    async def follow(self) -> None:
+        """Sees whether the file has changed, and reads it. What is wrong with it is said once, and what it said before
+        goes on being used."""
+        if self._path is None:
+            return
+        try:
+            changed = await asyncio.to_thread(_read_if_changed, self._path, self._signature)
+        except OSError as error:
+            self._signature = None
+            self._complain(Problem(path=str(self._path), line=None, reason=error.strerror or type(error).__name__))
+            return
+        if changed is None:
+            return
+        self._signature, data = changed
+        synonyms, problems = await asyncio.to_thread(parse, data, str(self._path))
+        if problems:
+            self._complain(*problems)
+            return
+        if self.current is not NOTHING or self._said:
+            log.info("synonyms read again", extra={"groups": synonyms.groups})
+        self._said = ""
+        self.current = synonyms
+
+    async def close(self) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
+
+    def _complain(self, *problems: Problem) -> None:
+        first = str(problems[0])
+        if first != self._said:
+            log.warning("synonyms were not read", extra={"reason": first, "mistakes": len(problems)})
+        self._said = first
+
+
+def check_synonyms(path: Path) -> int:
+    """How many groups a file has. Raises SynonymsError, which names every mistake. Blocks."""
+    try:
+        _, data = _read(path)
+    except OSError as error:
+        raise SynonymsError(f"knowledge.synonyms: {path}: {error.strerror or type(error).__name__}") from error
+    synonyms, problems = parse(data, str(path))
+    if problems:
+        raise SynonymsError("knowledge.synonyms: " + "; ".join(map(str, problems)))
+    return synonyms.groups
+
+
+def _read_if_changed(path: Path, before: _Signature | None) -> tuple[_Signature, bytes] | None:
+    return None if before is not None and _signature(path) == before else _read(path)
+
+
+def _read(path: Path) -> tuple[_Signature, bytes]:
+    """As it was no earlier than the signature says, so that what is written meanwhile is read the next time."""
+    signature = _signature(path)
+    with path.open("rb") as stream:
+        return signature, stream.read(MOST_BYTES + 1)
+
+
+def _signature(path: Path) -> _Signature:
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
+        raise OSError(errno.EINVAL, "is no file")
+    return status.st_mtime_ns, status.st_size, status.st_ino
