@@ -2,10 +2,11 @@
 
 The interface others build on (import from the modules named; importing `knowledge` costs nothing):
 
-    from knowledge.config import KnowledgeConfig        # uri, embedder, top_k, keep_versions
+    from knowledge.config import KnowledgeConfig        # uri, embedder, reranker, synonyms, top_k, keep_versions
     from knowledge.service import Knowledge, open_knowledge
     from knowledge.values import Hit, SyncReport, Problem, CollectionSummary
     from knowledge.errors import KnowledgeError         # str() is one line for the operator
+    from knowledge.scope import Scope                   # collections, tags, language: what a search may find
 
     from knowledge.ledger import Ledger, difference     # what the knowledge is and was; the bot brings its own
 

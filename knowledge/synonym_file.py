@@ -4,6 +4,7 @@ import asyncio
 import errno
 import logging
 import stat
+import time
 from pathlib import Path
 
 from knowledge.errors import SynonymsError
@@ -11,6 +12,11 @@ from knowledge.synonyms import MOST_BYTES, NOTHING, Synonyms, parse
 from knowledge.values import Problem
 
 log = logging.getLogger(__name__)
+
+_SETTLING = 0.05
+"""Seconds that a changed file has to stay as it is: most editors empty it first, and then write."""
+
+_NAMED = 5  # mistakes, in one line
 
 _Signature = tuple[int, int, int]
 
@@ -22,6 +28,7 @@ class SynonymFile:
         self._path = path
         self._signature: _Signature | None = None
         self._said = ""
+        self._settling = 0.0
         self._looking: asyncio.Task[None] | None = None
         self.current: Synonyms = NOTHING
 
@@ -36,14 +43,14 @@ class SynonymFile:
         if self._path is None:
             return
         try:
-            changed = await asyncio.to_thread(_read_if_changed, self._path, self._signature)
+            changed = await asyncio.to_thread(_read_if_changed, self._path, self._signature, self._settling)
         except OSError as error:
-            self._signature = None
+            self._signature, self._settling = None, _SETTLING
             self._complain(Problem(path=str(self._path), line=None, reason=error.strerror or type(error).__name__))
             return
         if changed is None:
             return
-        self._signature, data = changed
+        (self._signature, data), self._settling = changed, _SETTLING
         synonyms, problems = await asyncio.to_thread(parse, data, str(self._path))
         if problems:
             self._complain(*problems)
@@ -66,19 +73,24 @@ class SynonymFile:
 
 
 def check_synonyms(path: Path) -> int:
-    """How many groups a file has. Raises SynonymsError, which names every mistake. Blocks."""
+    """How many groups a file has. Raises SynonymsError, which names its mistakes. Blocks."""
     try:
         _, data = _read(path)
     except OSError as error:
         raise SynonymsError(f"knowledge.synonyms: {path}: {error.strerror or type(error).__name__}") from error
     synonyms, problems = parse(data, str(path))
     if problems:
-        raise SynonymsError("knowledge.synonyms: " + "; ".join(map(str, problems)))
+        more = f"; and {len(problems) - _NAMED} more" if len(problems) > _NAMED else ""
+        raise SynonymsError(f"knowledge.synonyms: {'; '.join(map(str, problems[:_NAMED]))}{more}")
     return synonyms.groups
 
 
-def _read_if_changed(path: Path, before: _Signature | None) -> tuple[_Signature, bytes] | None:
-    return None if before is not None and _signature(path) == before else _read(path)
+def _read_if_changed(path: Path, before: _Signature | None, settling: float) -> tuple[_Signature, bytes] | None:
+    if before is not None and _signature(path) == before:
+        return None
+    found = _read(path)
+    time.sleep(settling)
+    return found if _signature(path) == found[0] else None
 
 
 def _read(path: Path) -> tuple[_Signature, bytes]:

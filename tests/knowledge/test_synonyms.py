@@ -42,6 +42,8 @@ C#, c sharp
         ("用c sharp写的", "用C#写的"),
         ("能 return it 吗", "能 退货 吗"),
         ("用代金券", "用优惠券"),
+        ("代金券代金券", "优惠券优惠券"),
+        ("İ 15PM", "İ 15PM"),
     ],
 )
 def test_a_question_is_put_in_the_knowledges_own_words(question: str, expected: str) -> None:
