@@ -76,6 +76,15 @@ def test_a_search_keeps_to_tags_and_a_language(kefu: Kefu, write: Write) -> None
     assert (refused.status, "'zh', 'en'" in refused.err) == (2, True)
 
 
+def test_a_search_knows_the_operators_synonyms(
+    kefu: Kefu, faq: Path, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kefu("sync", str(faq))
+    monkeypatch.setenv("KEFU_KNOWLEDGE__SYNONYMS", str(write("words.txt", "退货, 送还\n")))
+    (hit,) = json.loads(kefu("search", "送还", "--top-k", "1", "--json").out)["hits"]
+    assert (hit["document"], hit["lexical"]) == ("faq.csv#1", 1.0)
+
+
 def test_json_is_one_object_on_one_line(kefu: Kefu, faq: Path) -> None:
     report = json.loads(kefu("sync", str(faq), "--collection", "shop", "--json").out)
     assert report == {
