@@ -11,6 +11,7 @@ import importlib.util
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+from bot.caching import Cache, health_of, open_cache
 from bot.dialogue.core import Dialogue
 from bot.dialogue.functions.registry import Functions
 from bot.dialogue.intents import SHIPPED
@@ -75,6 +76,7 @@ class Answering:
         self._engine: Engine | None = None
         self._dialogue: Dialogue | None = None
         self._knowledge: Knowledge | None = None
+        self._cache: Cache | None = None
         self._opened = asyncio.Event()
         self._problem = "is being opened"
 
@@ -101,13 +103,14 @@ class Answering:
 
     async def _open(self, stack: AsyncExitStack, *, patient: bool) -> None:
         config = self._settings.knowledge
+        cache = await stack.enter_async_context(open_cache(self._settings.cache, self._metrics))
         knowledge = await stack.enter_async_context(
-            open_knowledge(knowledge_config(self._settings), ledger=self._ledger)
+            open_knowledge(knowledge_config(self._settings), ledger=self._ledger, cache=cache)
         )
         report = await knowledge.ensure_samples()
         if report is not None:
             log.info("the sample knowledge was indexed; bring your own: kefu knowledge sync", added=report.added)
-        self._knowledge = knowledge
+        self._knowledge, self._cache = knowledge, cache
         retrieval = Retrieval(knowledge.retriever)
         own = self._data / INTENTS_FILE
         examples = own if await asyncio.to_thread(own.exists) else SHIPPED
@@ -157,8 +160,9 @@ class Answering:
             self._dialogue.expect(message)
 
     def health(self) -> tuple[PartHealth, ...]:
-        """The knowledge's and the engine's state."""
+        """The knowledge's, the engine's and, where it is a Redis, the cache's state."""
         engine = self._engine.health() if self._engine is not None else None
+        cache = health_of(self._cache) if self._cache is not None else ()
         return (
             PartHealth(name="knowledge", up=self._opened.is_set(), needed=True, detail=self._problem),
             PartHealth(
@@ -167,6 +171,7 @@ class Answering:
                 needed=True,
                 detail=engine.detail if engine is not None else "is being opened",
             ),
+            *cache,
         )
 
 

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeGuard
+from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, SecretStr
 from sqlalchemy import Connection, text
@@ -403,6 +404,7 @@ def _secrets(settings: Settings) -> list[str]:
         if isinstance(value, SecretStr)
     ]
     values += [source.database for source in settings.knowledge.sources]
+    values.append(SecretStr(unquote(urlsplit(settings.cache.url).password or "")))
     return [value.get_secret_value() for value in values if value.get_secret_value()]
 
 

@@ -350,9 +350,8 @@ def _as_written(problem: ErrorDetails, wanted: FieldInfo | None) -> str:
 
 def _refuse_what_is_to_come(core: Mapping[str, Any], written: _Written) -> None:
     """A setting that would silently do nothing is worse than none."""
-    cache, knowledge, privacy = (core[name] for name in ("cache", "knowledge", "privacy"))
+    knowledge, privacy = (core[name] for name in ("knowledge", "privacy"))
     to_come = {
-        ("cache", "url"): not cache.url.startswith("memory://"),
         ("knowledge", "reranker"): bool(knowledge.reranker),
         ("privacy", "retention_days"): privacy.retention_days > 0,
     }

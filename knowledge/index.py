@@ -75,6 +75,10 @@ class LiveTable:
     def number(self) -> int:
         return self.stamp.number if self.stamp else 0
 
+    @property
+    def key(self) -> str:
+        return self.stamp.key if self.stamp else ""
+
 
 class KnowledgeIndex:
     """One address. Reading needs no lock; writing happens inside `async with index.writing()`."""

@@ -6,10 +6,10 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from knowledge.cache import LruCache
 from knowledge.embedders.base import Vector
 from knowledge.encoder import QueryEncoder
 from knowledge.errors import EmbedderError, IndexUnreadableError, KnowledgeError
+from knowledge.hit_cache import Edition, HitCache, MemoryHits, SearchKey
 from knowledge.index import LANCE_ERRORS, KnowledgeIndex
 from knowledge.schema import IndexIdentity, mismatch
 from knowledge.snapshot import Snapshot, load_snapshot
@@ -22,10 +22,6 @@ log = logging.getLogger(__name__)
 _LOCAL_CHECK_SECONDS = 0.25
 _REMOTE_CHECK_SECONDS = 10.0
 
-_CACHED_SEARCHES = 1024  # about 5 KB each
-
-_SearchKey = tuple[tuple[str, ...], str, int, int]
-
 
 class Retriever:
     """Searches the version of the index that is in use, following other processes' syncs within .25 s.
@@ -34,7 +30,16 @@ class Retriever:
     at one time are searched once.
     """
 
-    def __init__(self, index: KnowledgeIndex, encoder: QueryEncoder, identity: IndexIdentity, top_k: int) -> None:
+    def __init__(
+        self,
+        index: KnowledgeIndex,
+        encoder: QueryEncoder,
+        identity: IndexIdentity,
+        top_k: int,
+        *,
+        hits: HitCache | None = None,
+    ) -> None:
+        """:param hits: where answers are kept; in this process unless said otherwise."""
         self._index = index
         self._encoder = encoder
         self._identity = identity
@@ -45,8 +50,8 @@ class Retriever:
         self._full_text = True
         self._trouble: KnowledgeError | None = None
         self._refreshing = asyncio.Lock()
-        self._found: LruCache[_SearchKey, tuple[Hit, ...]] = LruCache(_CACHED_SEARCHES)
-        self._flights: dict[_SearchKey, asyncio.Task[tuple[Hit, ...]]] = {}
+        self._hits: HitCache = hits or MemoryHits()
+        self._flights: dict[SearchKey, asyncio.Task[tuple[Hit, ...]]] = {}
         self._expected: asyncio.Task[None] | None = None
 
     @property
@@ -77,12 +82,16 @@ class Retriever:
         searched at all; a damaged full-text half alone is logged, and the meaning decides.
         """
         snapshot = await self._newest()
-        wanted = tuple(sorted(set(collections)))
         question = self._encoder.prepare(query)
         if snapshot is None or not question:
             return ()
-        key = (wanted, question, top_k or self._top_k, snapshot.version)
-        found = self._found.get(key)
+        key = SearchKey(
+            question=question,
+            collections=tuple(sorted(set(collections))),
+            top_k=top_k or self._top_k,
+            edition=_edition(snapshot),
+        )
+        found = self._hits.at_hand(key)
         if found is not None:
             return found
         flight = self._flights.get(key)
@@ -168,9 +177,10 @@ class Retriever:
         if version is None and self._snapshot is not None:
             raise IndexUnreadableError("the knowledge index is gone")
         if version is not None and (force or version != self._followed):
-            self._snapshot = await self._open()
+            former, self._snapshot = self._snapshot, await self._open()
             self._full_text = True
-            self._found.clear()
+            if former is not None:
+                self._hits.follow(former.key, self._snapshot.key if self._snapshot else "")
             log.info("knowledge loaded", extra={"version": self.version})
         self._checked = time.monotonic()
 
@@ -189,18 +199,21 @@ class Retriever:
                     raise IndexUnreadableError(f"the knowledge index cannot be read: {error}") from error
         raise AssertionError("unreachable")
 
-    def _land(self, key: _SearchKey, flight: asyncio.Task[tuple[Hit, ...]]) -> None:
+    def _land(self, key: SearchKey, flight: asyncio.Task[tuple[Hit, ...]]) -> None:
         self._flights.pop(key, None)
         if not flight.cancelled():
             flight.exception()  # seen: whoever waited may have left
 
     # --- Searching ----------------------------------------------------------------------------------
 
-    async def _search(self, key: _SearchKey) -> tuple[Hit, ...]:
-        wanted, question, top_k, version = key
-        found = await self._search_newest(question, wanted, top_k)
-        if self._followed == version:
-            self._found.put(key, found)
+    async def _search(self, key: SearchKey) -> tuple[Hit, ...]:
+        found = await self._hits.get(key)
+        if found is not None:
+            return found
+        found = await self._search_newest(key.question, key.collections, key.top_k)
+        # Neither what another version says, nor what one half of a search found, is an answer to this key.
+        if self._snapshot is not None and self._full_text and _edition(self._snapshot) == key.edition:
+            self._hits.put(key, found)
         return found
 
     async def _search_newest(self, question: str, wanted: Sequence[str], top_k: int) -> tuple[Hit, ...]:
@@ -234,3 +247,12 @@ class Retriever:
                 raise EmbedderError(f"a question cannot be embedded: {type(error).__name__}") from error
 
         return await self._snapshot.search(question, vector, collections=wanted, top_k=top_k, full_text=self._full_text)
+
+
+def _edition(snapshot: Snapshot) -> Edition:
+    return Edition(
+        key=snapshot.key,
+        embedder=snapshot.identity.embedder,
+        dimension=snapshot.identity.dimension,
+        table=0 if snapshot.key else snapshot.version,
+    )

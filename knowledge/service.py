@@ -11,7 +11,8 @@ from knowledge.config import KnowledgeConfig
 from knowledge.embedders import create_embedder, verify_weights
 from knowledge.embedders.base import Embedder
 from knowledge.encoder import QueryEncoder
-from knowledge.errors import IndexMismatchError, IndexMissingError, IndexUnreadableError, SyncBusyError
+from knowledge.errors import IndexMismatchError, IndexMissingError, IndexUnreadableError, LedgerError, SyncBusyError
+from knowledge.hit_cache import HitCache, MemoryHits
 from knowledge.index import KnowledgeIndex
 from knowledge.ledger import Ledger
 from knowledge.own_ledger import OwnLedger
@@ -32,10 +33,19 @@ class Knowledge:
     or another, and then serves what it made."""
 
     def __init__(
-        self, index: KnowledgeIndex, embedder: Embedder, retriever: Retriever, ledger: Ledger, *, keep_versions: int
+        self,
+        index: KnowledgeIndex,
+        embedder: Embedder,
+        retriever: Retriever,
+        ledger: Ledger,
+        hits: HitCache,
+        *,
+        keep_versions: int,
     ) -> None:
         self.embedder = embedder
         self.retriever = retriever
+        self._ledger = ledger
+        self._hits = hits
         self._sync = Sync(index, embedder, ledger, keep_versions=keep_versions)
 
     async def sync(
@@ -64,9 +74,8 @@ class Knowledge:
         """The same for any source. It is read once this sync has begun, so that it is not older than what others have
         committed before."""
         known = await self._known()
-        report = await self._sync.sync(read, collection=collection, rebuild=rebuild, known=known, progress=progress)
-        await self.retriever.refresh()
-        return report
+        async with self._changing():
+            return await self._sync.sync(read, collection=collection, rebuild=rebuild, known=known, progress=progress)
 
     async def rebuild(self, *, progress: Progress | None = None) -> SyncReport:
         """Makes the index anew from the ledger. Raises KnowledgeError."""
@@ -76,18 +85,18 @@ class Knowledge:
 
     async def rollback(self, number: int, *, progress: Progress | None = None) -> SyncReport:
         """Makes an older version the newest one. Raises KnowledgeError, LedgerError for a version that is not kept."""
-        report = await self._sync.rollback(number, known=await self._known(), progress=progress)
-        await self.retriever.refresh()
-        return report
+        known = await self._known()
+        async with self._changing():
+            return await self._sync.rollback(number, known=known, progress=progress)
 
     async def forget(self, document: str, *, collection: str | None = None) -> SyncReport:
         """Takes a document out of every version and off the disk, from one collection or (None) from all.
 
         Raises KnowledgeError, LedgerError when no kept version has it.
         """
-        report = await self._sync.forget(document, collection=collection, known=await self._known())
-        await self.retriever.refresh()
-        return report
+        known = await self._known()
+        async with self._changing():
+            return await self._sync.forget(document, collection=collection, known=known)
 
     async def ensure_samples(self) -> SyncReport | None:
         """Makes ready what there is: ends a sync that was killed, makes an index anew that is gone, and indexes the
@@ -109,6 +118,21 @@ class Knowledge:
             return None
         await self.retriever.refresh()
         return report
+
+    @asynccontextmanager
+    async def _changing(self) -> AsyncIterator[None]:
+        """Serves what the block made, and leaves nothing of earlier versions in the cache."""
+        before = await self._ledger.versions()
+        yield
+        await self.retriever.refresh()
+        try:
+            now = await self._ledger.versions()
+        except LedgerError as error:  # the change stands
+            log.warning("the cache was not looked through", extra={"reason": str(error)})
+            return
+        former = {version.key for version in (*before, *now[1:])} - {version.key for version in now[:1]}
+        if former:
+            await self._hits.drop(former)
 
     async def _known(self) -> KnownVectors:
         await asyncio.to_thread(verify_weights, self.embedder.name)
@@ -138,22 +162,28 @@ def _suit_the_process() -> None:
 
 @asynccontextmanager
 async def open_knowledge(
-    config: KnowledgeConfig, *, embedder: Embedder | None = None, ledger: Ledger | None = None
+    config: KnowledgeConfig,
+    *,
+    embedder: Embedder | None = None,
+    ledger: Ledger | None = None,
+    cache: HitCache | None = None,
 ) -> AsyncIterator[Knowledge]:
     """Loads the embedder, opens the index and reads what is served from memory: .3 s for 10,000 passages.
 
     `embedder` stands in for the configured one, for tests. `ledger` is the product's; without one, a file beside the
-    index is, made at the first sync. Raises EmbedderError, IndexUnreadableError.
+    index is, made at the first sync. `cache` keeps what was found, this process's memory without one; whoever opened it
+    closes it. Raises EmbedderError, IndexUnreadableError.
     An index of another embedder is no error yet, so that it can be synced with `rebuild`: searching it is.
     """
     model: Embedder = embedder if embedder is not None else await asyncio.to_thread(create_embedder, config.embedder)
     await asyncio.to_thread(_suit_the_process)
     index = await KnowledgeIndex.connect(config.uri)
     encoder = QueryEncoder(model)
-    retriever = Retriever(index, encoder, IndexIdentity.of(model), config.top_k)
+    hits: HitCache = cache or MemoryHits()
+    retriever = Retriever(index, encoder, IndexIdentity.of(model), config.top_k, hits=hits)
     own = OwnLedger(index.folder)
     try:
-        yield Knowledge(index, model, retriever, ledger or own, keep_versions=config.keep_versions)
+        yield Knowledge(index, model, retriever, ledger or own, hits, keep_versions=config.keep_versions)
     finally:
         await own.close()
         await retriever.close()

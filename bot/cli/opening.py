@@ -77,9 +77,15 @@ async def open_knowledge_to_change(settings: Settings) -> AsyncIterator[Knowledg
     :raises KnowledgeError: the knowledge can not.
     """
     from bot.answering import knowledge_config
+    from bot.caching import open_cache
     from knowledge.service import open_knowledge
 
-    async with open_ledger(settings) as ledger, open_knowledge(knowledge_config(settings), ledger=ledger) as opened:
+    async with (
+        open_ledger(settings) as ledger,
+        # What is changed must not live on in a Redis.
+        open_cache(settings.cache, Metrics()) as cache,
+        open_knowledge(knowledge_config(settings), ledger=ledger, cache=cache) as opened,
+    ):
         yield opened
 
 
