@@ -107,7 +107,8 @@ class Answering:
         knowledge = await stack.enter_async_context(
             open_knowledge(knowledge_config(self._settings), ledger=self._ledger, cache=cache)
         )
-        report = await knowledge.ensure_samples()
+        # Who serves customers does not let them wait for an index that has to be made anew.
+        report = await (knowledge.begin() if patient else knowledge.ensure_samples())
         if report is not None:
             log.info("the sample knowledge was indexed; bring your own: kefu knowledge sync", added=report.added)
         self._knowledge, self._cache = knowledge, cache
@@ -148,6 +149,15 @@ class Answering:
         assert self._knowledge is not None
         return self._knowledge
 
+    async def keep_whole(self) -> None:
+        """Mends the index whenever it needs it, until cancelled."""
+        await (await self.knowledge()).mender.run()
+
+    def measure(self) -> None:
+        """Puts how the index is among the figures."""
+        if self._knowledge is not None:
+            self._metrics.index_whole.set(not self._knowledge.mender.standing)
+
     async def respond(self, turn: Turn, show: SnapshotSink) -> TurnResult:
         """See `bot.turns.runner.Responder`."""
         await self._opened.wait()
@@ -164,7 +174,12 @@ class Answering:
         engine = self._engine.health() if self._engine is not None else None
         cache = health_of(self._cache) if self._cache is not None else ()
         return (
-            PartHealth(name="knowledge", up=self._opened.is_set(), needed=True, detail=self._problem),
+            PartHealth(
+                name="knowledge",
+                up=self._opened.is_set(),
+                needed=True,
+                detail=self._problem or (self._knowledge.mender.standing if self._knowledge is not None else ""),
+            ),
             PartHealth(
                 name="engine",
                 up=engine is not None and engine.ready,

@@ -221,6 +221,7 @@ class App:
                 if recover:
                     # Only in the process that runs for long: `kefu chat` answers from what is there.
                     working.append(group.create_task(self._keep_sources(), name="sources"))
+                    working.append(group.create_task(self._answering.keep_whole(), name="index"))
                 await stop.wait()
                 await self._drain(server, receiving)
                 for task in working:
@@ -301,6 +302,7 @@ class App:
                 await self._database.write(_nothing, patience=1.0)
             for channel in self.channels.values():
                 self._metrics.channel_up.labels(channel.platform).set(channel.health().up)
+            self._answering.measure()
             await self._watch.look()
             await asyncio.sleep(PROBE_SECONDS)
 

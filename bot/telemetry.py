@@ -402,6 +402,11 @@ class Metrics:
             ),
             ("source",),
         )
+        self.index_whole = Gauge(
+            "kefu_knowledge_index_whole",
+            "1 while the knowledge is searched by meaning and words, 0 while its index is made anew.",
+            registry=registry,
+        )
         self.cache_hits = Labelled(
             Counter("kefu_cache_hits", "Searches answered from the cache.", ("layer",), registry=registry), ("layer",)
         )

@@ -48,6 +48,8 @@ class Retriever:
         self._checked = -float("inf")
         self._interval = _LOCAL_CHECK_SECONDS if index.is_local else _REMOTE_CHECK_SECONDS
         self._full_text = True
+        self._lost = False
+        self._words: Snapshot | None = None
         self._trouble: KnowledgeError | None = None
         self._refreshing = asyncio.Lock()
         self._hits: HitCache = hits or MemoryHits()
@@ -57,7 +59,8 @@ class Retriever:
     @property
     def version(self) -> int:
         """Of the knowledge being served, as the ledger counts; 0 before the first sync."""
-        return self._snapshot.number if self._snapshot else 0
+        served = self._snapshot or self._words
+        return served.number if served else 0
 
     @property
     def _followed(self) -> int:
@@ -67,7 +70,24 @@ class Retriever:
     @property
     def collections(self) -> tuple[CollectionSummary, ...]:
         """What is being served."""
-        return self._snapshot.collections if self._snapshot else ()
+        served = self._snapshot or self._words
+        return served.collections if served else ()
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether a search has failed on the version being served, and failed again after it was opened anew."""
+        return not self._full_text
+
+    @property
+    def stands_in_by(self) -> str:
+        """How questions are answered while the index is not whole; for operators."""
+        if self._snapshot is not None:
+            return "answers come from the version in memory"
+        return "answers come by words alone" if self._words is not None else "nothing can be answered"
+
+    def stand_in(self, words: Snapshot | None) -> None:
+        """Searches this where no version of the index can be searched. None: nothing stands in any longer."""
+        self._words = words
 
     async def search(
         self,
@@ -137,6 +157,13 @@ class Retriever:
             await self._load(force=False)
         return self.version
 
+    async def reload(self) -> None:
+        """Opens the version in use anew. Raises KnowledgeError when it cannot be read; what is in memory is kept."""
+        async with self._refreshing:
+            await self._index.reopen()
+            await self._load(force=True)
+            self._trouble = None
+
     async def close(self) -> None:
         under_way: list[asyncio.Task[Any]] = [*self._flights.values()]
         if self._expected is not None:
@@ -153,9 +180,10 @@ class Retriever:
             async with self._refreshing:
                 if time.monotonic() - self._checked >= self._interval:
                     await self._look()
-        if self._snapshot is None and self._trouble is not None:
+        served = self._snapshot or self._words
+        if served is None and self._trouble is not None:
             raise type(self._trouble)(*self._trouble.args)
-        return self._snapshot
+        return served
 
     async def _look(self, *, force: bool = False) -> None:
         """Follows the index; when that fails, what is in memory goes on being served."""
@@ -175,10 +203,14 @@ class Retriever:
         except LANCE_ERRORS as error:
             raise IndexUnreadableError(f"the knowledge index cannot be read: {error}") from error
         if version is None and self._snapshot is not None:
+            self._lost = True
             raise IndexUnreadableError("the knowledge index is gone")
-        if version is not None and (force or version != self._followed):
+        # One that was lost and made anew may count as before, in other files.
+        if version is not None and (force or self._lost or version != self._followed):
+            if self._lost:
+                await self._index.reopen()
             former, self._snapshot = self._snapshot, await self._open()
-            self._full_text = True
+            self._full_text, self._lost = True, False
             if former is not None:
                 self._hits.follow(former.key, self._snapshot.key if self._snapshot else "")
             log.info("knowledge loaded", extra={"version": self.version})
@@ -210,13 +242,16 @@ class Retriever:
         found = await self._hits.get(key)
         if found is not None:
             return found
+        by_words = self._snapshot is None
         found = await self._search_newest(key.question, key.collections, key.top_k)
         # Neither what another version says, nor what one half of a search found, is an answer to this key.
-        if self._snapshot is not None and self._full_text and _edition(self._snapshot) == key.edition:
+        if not by_words and self._snapshot is not None and self._full_text and _edition(self._snapshot) == key.edition:
             self._hits.put(key, found)
         return found
 
     async def _search_newest(self, question: str, wanted: Sequence[str], top_k: int) -> tuple[Hit, ...]:
+        if self._snapshot is None:
+            return await self._ask_words(question, wanted, top_k)
         try:
             return await self._ask(question, wanted, top_k)
         except LANCE_ERRORS:
@@ -235,7 +270,20 @@ class Retriever:
         try:
             return await self._ask(question, wanted, top_k)
         except LANCE_ERRORS as error:
+            if self._words is not None:
+                return await self._ask_words(question, wanted, top_k)
             raise IndexUnreadableError(f"the knowledge index cannot be searched: {error}") from error
+
+    async def _ask_words(self, question: str, wanted: Sequence[str], top_k: int) -> tuple[Hit, ...]:
+        assert self._words is not None
+
+        async def vector() -> Vector:
+            return await self._encoder.encode(question)
+
+        try:
+            return await self._words.search(question, vector, collections=wanted, top_k=top_k)
+        except LANCE_ERRORS as error:
+            raise IndexUnreadableError(f"the knowledge cannot be searched by its words: {error}") from error
 
     async def _ask(self, question: str, wanted: Sequence[str], top_k: int) -> tuple[Hit, ...]:
         assert self._snapshot is not None

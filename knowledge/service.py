@@ -15,6 +15,7 @@ from knowledge.errors import IndexMismatchError, IndexMissingError, IndexUnreada
 from knowledge.hit_cache import HitCache, MemoryHits
 from knowledge.index import KnowledgeIndex
 from knowledge.ledger import Ledger
+from knowledge.mending import LOOK_SECONDS, Mender
 from knowledge.own_ledger import OwnLedger
 from knowledge.process import return_large_blocks, use_one_blas_thread
 from knowledge.retriever import Retriever
@@ -41,12 +42,17 @@ class Knowledge:
         hits: HitCache,
         *,
         keep_versions: int,
+        look_seconds: float = LOOK_SECONDS,
     ) -> None:
         self.embedder = embedder
         self.retriever = retriever
         self._ledger = ledger
         self._hits = hits
         self._sync = Sync(index, embedder, ledger, keep_versions=keep_versions)
+        identity = IndexIdentity.of(embedder)
+        self.mender = Mender(
+            index, ledger, self._sync, retriever, identity, known=self._known, look_seconds=look_seconds
+        )
 
     async def sync(
         self,
@@ -98,6 +104,17 @@ class Knowledge:
         async with self._changing():
             return await self._sync.forget(document, collection=collection, known=known)
 
+    async def begin(self) -> SyncReport | None:
+        """As `ensure_samples`, but without waiting for any embedding: what is not whole is searched by its words until
+        `mender.run` has made it whole. None unless samples went in.
+
+        :raises LedgerError: the ledger can not be read.
+        :raises IndexMismatchError: the index is another embedder's, or a newer kefu's.
+        """
+        known = await asyncio.to_thread(load_vectors, self.embedder.name)
+        await self.mender.begin()
+        return None if self.mender.standing else await self._add_samples(known)
+
     async def ensure_samples(self) -> SyncReport | None:
         """Makes ready what there is: ends a sync that was killed, makes an index anew that is gone, and indexes the
         sample knowledge that ships with kefu when nothing was ever indexed here.
@@ -108,6 +125,16 @@ class Knowledge:
         known = await asyncio.to_thread(load_vectors, self.embedder.name)
         try:
             await self._sync.mend(known=known)
+        except SyncBusyError:
+            return None
+        except (IndexUnreadableError, IndexMismatchError) as error:
+            # What searches it says so, and goes on trying.
+            log.warning("knowledge index was not looked after", extra={"reason": str(error)})
+            return None
+        return await self._add_samples(known)
+
+    async def _add_samples(self, known: KnownVectors) -> SyncReport | None:
+        try:
             samples = {name: _read_of(paths) for name, paths in SAMPLE_SOURCES.items()}
             report = await self._sync.add_samples(samples, known=known)
         except SyncBusyError:
@@ -167,12 +194,13 @@ async def open_knowledge(
     embedder: Embedder | None = None,
     ledger: Ledger | None = None,
     cache: HitCache | None = None,
+    look_seconds: float = LOOK_SECONDS,
 ) -> AsyncIterator[Knowledge]:
     """Loads the embedder, opens the index and reads what is served from memory: .3 s for 10,000 passages.
 
     `embedder` stands in for the configured one, for tests. `ledger` is the product's; without one, a file beside the
     index is, made at the first sync. `cache` keeps what was found, this process's memory without one; whoever opened it
-    closes it. Raises EmbedderError, IndexUnreadableError.
+    closes it. `look_seconds`: see `Mender`. Raises EmbedderError, IndexUnreadableError.
     An index of another embedder is no error yet, so that it can be synced with `rebuild`: searching it is.
     """
     model: Embedder = embedder if embedder is not None else await asyncio.to_thread(create_embedder, config.embedder)
@@ -183,7 +211,9 @@ async def open_knowledge(
     retriever = Retriever(index, encoder, IndexIdentity.of(model), config.top_k, hits=hits)
     own = OwnLedger(index.folder)
     try:
-        yield Knowledge(index, model, retriever, ledger or own, hits, keep_versions=config.keep_versions)
+        yield Knowledge(
+            index, model, retriever, ledger or own, hits, keep_versions=config.keep_versions, look_seconds=look_seconds
+        )
     finally:
         await own.close()
         await retriever.close()

@@ -162,7 +162,7 @@ async def _index(settings: Settings) -> str:
         try:
             passages = await knowledge.check()
         except IndexMissingError:
-            return f"{wanted.uri} is empty: the first start brings a sample; `kefu knowledge sync` brings your own"
+            return f"{wanted.uri} is empty: the first start makes it from the database, or brings a sample"
     return f"{wanted.uri}: {passages} passages, embedder {wanted.embedder}"
 
 
