@@ -11,6 +11,7 @@ import importlib.util
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+from bot.caching import Cache, health_of, open_cache
 from bot.dialogue.core import Dialogue
 from bot.dialogue.functions.registry import Functions
 from bot.dialogue.intents import SHIPPED
@@ -75,6 +76,7 @@ class Answering:
         self._engine: Engine | None = None
         self._dialogue: Dialogue | None = None
         self._knowledge: Knowledge | None = None
+        self._cache: Cache | None = None
         self._opened = asyncio.Event()
         self._problem = "is being opened"
 
@@ -101,13 +103,15 @@ class Answering:
 
     async def _open(self, stack: AsyncExitStack, *, patient: bool) -> None:
         config = self._settings.knowledge
+        cache = await stack.enter_async_context(open_cache(self._settings.cache, self._metrics))
         knowledge = await stack.enter_async_context(
-            open_knowledge(knowledge_config(self._settings), ledger=self._ledger)
+            open_knowledge(knowledge_config(self._settings), ledger=self._ledger, cache=cache)
         )
-        report = await knowledge.ensure_samples()
+        # Who serves customers does not let them wait for an index that has to be made anew.
+        report = await (knowledge.begin() if patient else knowledge.ensure_samples())
         if report is not None:
             log.info("the sample knowledge was indexed; bring your own: kefu knowledge sync", added=report.added)
-        self._knowledge = knowledge
+        self._knowledge, self._cache = knowledge, cache
         retrieval = Retrieval(knowledge.retriever)
         own = self._data / INTENTS_FILE
         examples = own if await asyncio.to_thread(own.exists) else SHIPPED
@@ -145,6 +149,15 @@ class Answering:
         assert self._knowledge is not None
         return self._knowledge
 
+    async def keep_whole(self) -> None:
+        """Mends the index whenever it needs it, until cancelled."""
+        await (await self.knowledge()).mender.run()
+
+    def measure(self) -> None:
+        """Puts how the index is among the figures."""
+        if self._knowledge is not None:
+            self._metrics.index_whole.set(not self._knowledge.mender.standing)
+
     async def respond(self, turn: Turn, show: SnapshotSink) -> TurnResult:
         """See `bot.turns.runner.Responder`."""
         await self._opened.wait()
@@ -157,16 +170,23 @@ class Answering:
             self._dialogue.expect(message)
 
     def health(self) -> tuple[PartHealth, ...]:
-        """The knowledge's and the engine's state."""
+        """The knowledge's, the engine's and, where it is a Redis, the cache's state."""
         engine = self._engine.health() if self._engine is not None else None
+        cache = health_of(self._cache) if self._cache is not None else ()
         return (
-            PartHealth(name="knowledge", up=self._opened.is_set(), needed=True, detail=self._problem),
+            PartHealth(
+                name="knowledge",
+                up=self._opened.is_set(),
+                needed=True,
+                detail=self._problem or (self._knowledge.mender.standing if self._knowledge is not None else ""),
+            ),
             PartHealth(
                 name="engine",
                 up=engine is not None and engine.ready,
                 needed=True,
                 detail=engine.detail if engine is not None else "is being opened",
             ),
+            *cache,
         )
 
 

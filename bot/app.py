@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeGuard
+from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, SecretStr
 from sqlalchemy import Connection, text
@@ -220,6 +221,7 @@ class App:
                 if recover:
                     # Only in the process that runs for long: `kefu chat` answers from what is there.
                     working.append(group.create_task(self._keep_sources(), name="sources"))
+                    working.append(group.create_task(self._answering.keep_whole(), name="index"))
                 await stop.wait()
                 await self._drain(server, receiving)
                 for task in working:
@@ -300,6 +302,7 @@ class App:
                 await self._database.write(_nothing, patience=1.0)
             for channel in self.channels.values():
                 self._metrics.channel_up.labels(channel.platform).set(channel.health().up)
+            self._answering.measure()
             await self._watch.look()
             await asyncio.sleep(PROBE_SECONDS)
 
@@ -403,6 +406,7 @@ def _secrets(settings: Settings) -> list[str]:
         if isinstance(value, SecretStr)
     ]
     values += [source.database for source in settings.knowledge.sources]
+    values.append(SecretStr(unquote(urlsplit(settings.cache.url).password or "")))
     return [value.get_secret_value() for value in values if value.get_secret_value()]
 
 

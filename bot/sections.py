@@ -43,9 +43,22 @@ def _database_address(value: str) -> str:
 
 
 def _cache_address(value: str) -> str:
-    if not value.startswith(("memory://", "redis://", "rediss://")):
-        raise ValueError('must start with "memory://" or "redis://"')
+    if value == "memory://":
+        return value
+    if not value.startswith(("redis://", "rediss://")):
+        raise ValueError('must be "memory://", or start with "redis://" or "rediss://"')
+    if not _is_redis(value):
+        raise ValueError('must be like "redis://user:password@host:6379/0"')
     return value
+
+
+def _is_redis(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        named = bool(parts.hostname) and parts.port != 0
+    except ValueError:  # of a port that is none
+        return False
+    return named and re.fullmatch(r"(/\d{0,5})?", parts.path) is not None and not parts.query and not parts.fragment
 
 
 def _channel_addresses(values: tuple[str, ...]) -> tuple[str, ...]:
@@ -90,10 +103,12 @@ class DatabaseSettings(Section):
 
 
 class CacheSettings(Section):
-    """Where found passages are remembered for a while."""
+    """Where found passages are remembered for a while: the same question need not be searched twice. What a sync
+    changes is never answered from it."""
 
     url: Annotated[str, AfterValidator(_cache_address)] = Field(default="memory://", repr=False)
-    """ "memory://", or "redis://…" shared by several replicas."""
+    """ "memory://" (this process), or "redis://user:password@host:6379/0" ("rediss://…" over TLS), shared by several
+    replicas and kept over a restart; needs kefu[redis]. While it is down, answers come without it."""
     ttl_seconds: int = Field(default=3600, ge=0)
     """How long; 0 remembers nothing."""
 

@@ -350,9 +350,8 @@ def _as_written(problem: ErrorDetails, wanted: FieldInfo | None) -> str:
 
 def _refuse_what_is_to_come(core: Mapping[str, Any], written: _Written) -> None:
     """A setting that would silently do nothing is worse than none."""
-    cache, privacy = (core[name] for name in ("cache", "privacy"))
+    privacy = core["privacy"]
     to_come = {
-        ("cache", "url"): not cache.url.startswith("memory://"),
         ("privacy", "retention_days"): privacy.retention_days > 0,
     }
     for (section, key), asked in to_come.items():

@@ -402,6 +402,19 @@ class Metrics:
             ),
             ("source",),
         )
+        self.index_whole = Gauge(
+            "kefu_knowledge_index_whole",
+            "1 while the knowledge is searched by meaning and words, 0 while its index is made anew.",
+            registry=registry,
+        )
+        self.cache_hits = Labelled(
+            Counter("kefu_cache_hits", "Searches answered from the cache.", ("layer",), registry=registry), ("layer",)
+        )
+        self.cache_misses = Counter("kefu_cache_misses", "Searches that the cache had not.", registry=registry)
+        self.cache_failures = Counter(
+            "kefu_cache_failures", "Times Redis did not do what the cache asked of it.", registry=registry
+        )
+        self.cache_up = Gauge("kefu_cache_up", "Whether the cache can be used.", registry=registry)
         self.database_up = Gauge("kefu_database_up", "Whether the database commits.", registry=registry)
 
     def exposition(self) -> bytes:

@@ -10,10 +10,12 @@ The interface others build on (import from the modules named; importing `knowled
 
     from knowledge.ledger import Ledger, difference     # what the knowledge is and was; the bot brings its own
 
-    async with open_knowledge(KnowledgeConfig(uri=…, embedder=…, top_k=…), ledger=…) as knowledge:
+    async with open_knowledge(KnowledgeConfig(uri=…, embedder=…, top_k=…), ledger=…, cache=…) as knowledge:
         knowledge.embedder: Embedder                     # name, dimension, embed(texts, kind), blocking
         knowledge.retriever: Retriever
         await knowledge.ensure_samples() -> SyncReport | None      # mends the index; samples into an empty one
+        await knowledge.begin() -> SyncReport | None     # the same, but searched by words while it is made anew by
+        await knowledge.mender.run()                     # … this, for as long as the process runs; mender.standing
         await knowledge.sync([path, …], collection="default", rebuild=False, progress=f) -> SyncReport
         await knowledge.sync_from(read, collection="default") -> SyncReport    # read: async () -> SourceContents
         await knowledge.rollback(number) -> SyncReport             # an older version is the newest one again

@@ -3,6 +3,7 @@
 KnowledgeError
 ├── EmbedderError        the embedder is unknown, not installed, fails, or its weights are not the pinned ones
 ├── IndexMismatchError   the index was made with another embedder, or by a newer kefu
+│   └── IndexOutdatedError   … or by an older one: `kefu run` and every sync make it anew from the ledger
 ├── IndexMissingError    nothing has been indexed at this address yet
 ├── IndexUnreadableError the index is there but cannot be read
 ├── IndexUnwritableError the index cannot be written, say for want of space
@@ -24,6 +25,20 @@ class EmbedderError(KnowledgeError):
 
 class IndexMismatchError(KnowledgeError):
     pass
+
+
+class IndexOutdatedError(IndexMismatchError):
+    def __init__(self, message: str, embedder: object = None) -> None:
+        """:param embedder: whose vectors are in it (`schema.IndexIdentity`), None where it does not say."""
+        super().__init__(message, embedder)
+        self.embedder = embedder
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+    def embedder_is(self, identity: object) -> bool:
+        """Whether it can be made anew without another embedder taking over what one decided for."""
+        return self.embedder is None or self.embedder == identity
 
 
 class IndexMissingError(KnowledgeError):

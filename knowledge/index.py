@@ -29,7 +29,7 @@ from knowledge.embedders.base import Vector
 from knowledge.errors import IndexUnreadableError, IndexUnwritableError
 from knowledge.lance import FTS, IvfFlat, Session, connect_async
 from knowledge.locks import exclusive
-from knowledge.schema import IndexIdentity, read_identity, read_stamp, vector_array, vector_matrix
+from knowledge.schema import IndexIdentity, embedder_of, read_identity, read_stamp, vector_array, vector_matrix
 from knowledge.values import Stamp
 
 PASSAGES = "passages"
@@ -75,12 +75,17 @@ class LiveTable:
     def number(self) -> int:
         return self.stamp.number if self.stamp else 0
 
+    @property
+    def key(self) -> str:
+        return self.stamp.key if self.stamp else ""
+
 
 class KnowledgeIndex:
     """One address. Reading needs no lock; writing happens inside `async with index.writing()`."""
 
     def __init__(self, connection: Any, uri: str) -> None:
         self._connection = connection
+        self._uri = uri
         folder = _local_folder(uri)
         self._folder = None if folder is None else folder.absolute()
 
@@ -92,8 +97,7 @@ class KnowledgeIndex:
             if folder is not None:
                 # LanceDB would make it too, but on the event loop.
                 await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
-            session = Session(index_cache_size_bytes=_INDEX_CACHE, metadata_cache_size_bytes=_METADATA_CACHE)
-            connection = await connect_async(uri, session=session)
+            connection = await _connected(uri)
         except LANCE_ERRORS as error:
             raise IndexUnreadableError(
                 f"the knowledge index at {_shown(uri)} cannot be opened: {_line(error)}"
@@ -108,6 +112,12 @@ class KnowledgeIndex:
     def folder(self) -> Path | None:
         """Where it is on this machine, None for an object store."""
         return self._folder
+
+    async def reopen(self) -> None:
+        """Forgets what was read: a table that was lost and made anew counts its versions as the former one did, and
+        what LanceDB remembers of those must not be taken for it."""
+        former, self._connection = self._connection, await _connected(self._uri)
+        former.close()
 
     def close(self) -> None:
         self._connection.close()
@@ -263,6 +273,19 @@ class KnowledgeIndex:
         for name in (PASSAGES, STAGED):
             await self._connection.drop_table(name, ignore_missing=True)
 
+    async def vectors_left(self, identity: IndexIdentity) -> tuple[list[str], Vector]:
+        """Keys and vectors of the table in use, whatever its format: of equal texts they are equal. Nothing where it is
+        another embedder's or can not be read."""
+        nothing: tuple[list[str], Vector] = ([], np.empty((0, identity.dimension), dtype=np.float32))
+        try:
+            table = await self._open(PASSAGES)
+            if table is None or embedder_of(await table.schema()) != identity:
+                return nothing
+            data = await table.query().select(["vector_key", "vector"]).to_arrow()
+        except LANCE_ERRORS:
+            return nothing
+        return data.column("vector_key").to_pylist(), vector_matrix(data.column("vector"), identity.dimension)
+
     # --- Vectors of a sync that is under way ---------------------------------------------------------
 
     async def stage(self, keys: Sequence[str], vectors: Vector, identity: IndexIdentity) -> None:
@@ -306,6 +329,11 @@ class KnowledgeIndex:
         # LanceDB itself never calls fsync: after a power cut a version may be named whose files are empty.
         if self._folder is not None:
             await asyncio.to_thread(fsync_tree, self._folder / f"{name}.lance")
+
+
+async def _connected(uri: str) -> Any:
+    session = Session(index_cache_size_bytes=_INDEX_CACHE, metadata_cache_size_bytes=_METADATA_CACHE)
+    return await connect_async(uri, session=session)
 
 
 def _local_folder(uri: str) -> Path | None:

@@ -5,14 +5,15 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from knowledge.cache import LruCache
 from knowledge.embedders.base import Vector
 from knowledge.encoder import QueryEncoder
 from knowledge.errors import EmbedderError, IndexUnreadableError, KnowledgeError
+from knowledge.hit_cache import Edition, HitCache, MemoryHits, SearchKey
 from knowledge.index import LANCE_ERRORS, KnowledgeIndex
 from knowledge.reranking import CANDIDATES, Reranking
 from knowledge.schema import IndexIdentity, mismatch
@@ -27,10 +28,6 @@ log = logging.getLogger(__name__)
 # that costs money on an object store.
 _LOCAL_CHECK_SECONDS = 0.25
 _REMOTE_CHECK_SECONDS = 10.0
-
-_CACHED_SEARCHES = 1024  # about 5 KB each
-
-_SearchKey = tuple[Scope, str, int, int, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +51,12 @@ class Retriever:
         identity: IndexIdentity,
         top_k: int,
         *,
+        hits: HitCache | None = None,
         synonyms: SynonymFile | None = None,
         reranking: Reranking | None = None,
     ) -> None:
-        """:param synonyms: words of customers for those of the knowledge; the caller has read them once.
+        """:param hits: where answers are kept; in this process unless said otherwise.
+        :param synonyms: words of customers for those of the knowledge; the caller has read them once.
         :param reranking: sorts what was found once more.
         """
         self._index = index
@@ -70,16 +69,19 @@ class Retriever:
         self._checked = -float("inf")
         self._interval = _LOCAL_CHECK_SECONDS if index.is_local else _REMOTE_CHECK_SECONDS
         self._full_text = True
+        self._lost = False
+        self._words: Snapshot | None = None
         self._trouble: KnowledgeError | None = None
         self._refreshing = asyncio.Lock()
-        self._found: LruCache[_SearchKey, tuple[Hit, ...]] = LruCache(_CACHED_SEARCHES)
-        self._flights: dict[_SearchKey, asyncio.Task[tuple[Hit, ...]]] = {}
+        self._hits: HitCache = hits or MemoryHits()
+        self._flights: dict[SearchKey, asyncio.Task[tuple[Hit, ...]]] = {}
         self._expected: asyncio.Task[None] | None = None
 
     @property
     def version(self) -> int:
         """Of the knowledge being served, as the ledger counts; 0 before the first sync."""
-        return self._snapshot.number if self._snapshot else 0
+        served = self._snapshot or self._words
+        return served.number if served else 0
 
     @property
     def _followed(self) -> int:
@@ -89,7 +91,24 @@ class Retriever:
     @property
     def collections(self) -> tuple[CollectionSummary, ...]:
         """What is being served."""
-        return self._snapshot.collections if self._snapshot else ()
+        served = self._snapshot or self._words
+        return served.collections if served else ()
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether a search has failed on the version being served, and failed again after it was opened anew."""
+        return not self._full_text
+
+    @property
+    def stands_in_by(self) -> str:
+        """How questions are answered while the index is not whole; for operators."""
+        if self._snapshot is not None:
+            return "answers come from the version in memory"
+        return "answers come by words alone" if self._words is not None else "nothing can be answered"
+
+    def stand_in(self, words: Snapshot | None) -> None:
+        """Searches this where no version of the index can be searched. None: nothing stands in any longer."""
+        self._words = words
 
     async def search(
         self,
@@ -107,12 +126,17 @@ class Retriever:
         searched at all; a damaged full-text half alone is logged, and the meaning decides.
         """
         snapshot = await self._newest()
-        scope = Scope.of(collections, tags, language)
         question = self._encoder.prepare(query)
         if snapshot is None or not question:
             return ()
-        key = (scope, question, top_k or self._top_k, snapshot.version, self._manner)
-        found = self._found.get(key)
+        key = SearchKey(
+            question=question,
+            scope=Scope.of(collections, tags, language),
+            top_k=top_k or self._top_k,
+            edition=_edition(snapshot),
+            manner=self._manner,
+        )
+        found = self._hits.at_hand(key)
         if found is not None:
             return found
         flight = self._flights.get(key)
@@ -158,6 +182,13 @@ class Retriever:
             await self._load(force=False)
         return self.version
 
+    async def reload(self) -> None:
+        """Opens the version in use anew. Raises KnowledgeError when it cannot be read; what is in memory is kept."""
+        async with self._refreshing:
+            await self._index.reopen()
+            await self._load(force=True)
+            self._trouble = None
+
     async def close(self) -> None:
         under_way: list[asyncio.Task[Any]] = [*self._flights.values()]
         if self._expected is not None:
@@ -178,9 +209,10 @@ class Retriever:
             async with self._refreshing:
                 if time.monotonic() - self._checked >= self._interval:
                     await self._look()
-        if self._snapshot is None and self._trouble is not None:
+        served = self._snapshot or self._words
+        if served is None and self._trouble is not None:
             raise type(self._trouble)(*self._trouble.args)
-        return self._snapshot
+        return served
 
     async def _look(self, *, force: bool = False) -> None:
         """Follows the index; when that fails, what is in memory goes on being served."""
@@ -200,11 +232,16 @@ class Retriever:
         except LANCE_ERRORS as error:
             raise IndexUnreadableError(f"the knowledge index cannot be read: {error}") from error
         if version is None and self._snapshot is not None:
+            self._lost = True
             raise IndexUnreadableError("the knowledge index is gone")
-        if version is not None and (force or version != self._followed):
-            self._snapshot = await self._open()
-            self._full_text = True
-            self._found.clear()
+        # One that was lost and made anew may count as before, in other files.
+        if version is not None and (force or self._lost or version != self._followed):
+            if self._lost:
+                await self._index.reopen()
+            former, self._snapshot = self._snapshot, await self._open()
+            self._full_text, self._lost = True, False
+            if former is not None:
+                self._hits.follow(former.key, self._snapshot.key if self._snapshot else "")
             log.info("knowledge loaded", extra={"version": self.version})
         self._checked = time.monotonic()
 
@@ -223,19 +260,27 @@ class Retriever:
                     raise IndexUnreadableError(f"the knowledge index cannot be read: {error}") from error
         raise AssertionError("unreachable")
 
-    def _land(self, key: _SearchKey, flight: asyncio.Task[tuple[Hit, ...]]) -> None:
+    def _land(self, key: SearchKey, flight: asyncio.Task[tuple[Hit, ...]]) -> None:
         self._flights.pop(key, None)
         if not flight.cancelled():
             flight.exception()  # seen: whoever waited may have left
 
     # --- Searching ----------------------------------------------------------------------------------
 
-    async def _search(self, key: _SearchKey) -> tuple[Hit, ...]:
-        scope, question, top_k, version, manner = key
-        found = await self._search_newest(question, scope, top_k)
-        if found.is_whole and self._followed == version and self._manner == manner:
-            self._found.put(key, found.hits)
+    async def _search(self, key: SearchKey) -> tuple[Hit, ...]:
+        kept = await self._hits.get(key)
+        if kept is not None:
+            return kept
+        by_words = self._snapshot is None
+        found = await self._search_newest(key.question, key.scope, key.top_k)
+        # Neither what another version says, nor what one half of a search found, is an answer to this key.
+        if not by_words and found.is_whole and self._full_text and self._stands(key):
+            self._hits.put(key, found.hits)
         return found.hits
+
+    def _stands(self, key: SearchKey) -> bool:
+        """Whether the same would be asked for now."""
+        return self._snapshot is not None and (_edition(self._snapshot), self._manner) == (key.edition, key.manner)
 
     @property
     def _manner(self) -> str:
@@ -244,6 +289,8 @@ class Retriever:
         return f"{self._synonyms.current.digest}/{reranker}"
 
     async def _search_newest(self, question: str, scope: Scope, top_k: int) -> _Found:
+        if self._snapshot is None:
+            return await self._ask_words(question, scope, top_k)
         try:
             return await self._ask(question, scope, top_k)
         except LANCE_ERRORS:
@@ -262,7 +309,19 @@ class Retriever:
         try:
             return await self._ask(question, scope, top_k)
         except LANCE_ERRORS as error:
+            if self._words is not None:
+                return await self._ask_words(question, scope, top_k)
             raise IndexUnreadableError(f"the knowledge index cannot be searched: {error}") from error
+
+    async def _ask_words(self, question: str, scope: Scope, top_k: int) -> _Found:
+        assert self._words is not None
+        reworded = self._encoder.prepare(self._synonyms.current.rewritten(question))
+        try:
+            return _Found(
+                await self._words.search(reworded, partial(self._encoder.encode, question), scope=scope, top_k=top_k)
+            )
+        except LANCE_ERRORS as error:
+            raise IndexUnreadableError(f"the knowledge cannot be searched by its words: {error}") from error
 
     async def _ask(self, question: str, scope: Scope, top_k: int) -> _Found:
         assert self._snapshot is not None
@@ -286,3 +345,12 @@ class Retriever:
             return _Found(hits)
         ranked = await self._reranking.sort(reworded, hits)
         return _Found(hits[:top_k], is_whole=False) if ranked is None else _Found(ranked[:top_k])
+
+
+def _edition(snapshot: Snapshot) -> Edition:
+    return Edition(
+        key=snapshot.key,
+        embedder=snapshot.identity.embedder,
+        dimension=snapshot.identity.dimension,
+        table=0 if snapshot.key else snapshot.version,
+    )

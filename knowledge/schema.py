@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from knowledge.embedders.base import Embedder, Vector
-from knowledge.errors import IndexMismatchError
+from knowledge.errors import IndexMismatchError, IndexOutdatedError
 from knowledge.language import language_of
 from knowledge.values import Chunk, Hit, Stamp
 
@@ -62,7 +62,18 @@ def read_identity(schema: Any) -> IndexIdentity:
     if metadata.get("format", 0) > FORMAT:
         raise IndexMismatchError("the knowledge index was made by a newer kefu; upgrade, or `kefu knowledge rebuild`")
     if metadata.get("format", 0) < FORMAT:
-        raise IndexMismatchError("the knowledge index was made by an older kefu; run `kefu knowledge rebuild`")
+        raise IndexOutdatedError(
+            "the knowledge index was made by an older kefu; `kefu run` and `kefu knowledge rebuild` make it anew",
+            embedder_of(schema),
+        )
+    return IndexIdentity(embedder=metadata["embedder"], dimension=metadata["dimension"])
+
+
+def embedder_of(schema: Any) -> IndexIdentity | None:
+    """Whose vectors a table holds, whatever its format."""
+    metadata = _metadata(schema)
+    if "embedder" not in metadata or "dimension" not in metadata:
+        return None
     return IndexIdentity(embedder=metadata["embedder"], dimension=metadata["dimension"])
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from knowledge.values import Hit
+
 
 @dataclass(frozen=True, slots=True)
 class Scope:
@@ -24,3 +26,8 @@ class Scope:
         """`language` may be any tag of the form "zh-Hant": what follows the first part is left out."""
         code = language.casefold().replace("_", "-").partition("-")[0]
         return cls(tuple(sorted(set(collections))), tuple(sorted(set(tags))), code)
+
+    def holds(self, hit: Hit) -> bool:
+        """Whether a passage may be found within it."""
+        spoken = self.language in ("", hit.language) or not hit.language
+        return hit.collection in self.collections and set(self.tags) <= set(hit.tags) and spoken

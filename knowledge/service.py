@@ -11,9 +11,11 @@ from knowledge.config import KnowledgeConfig
 from knowledge.embedders import create_embedder, verify_weights
 from knowledge.embedders.base import Embedder
 from knowledge.encoder import QueryEncoder
-from knowledge.errors import IndexMismatchError, IndexMissingError, IndexUnreadableError, SyncBusyError
+from knowledge.errors import IndexMismatchError, IndexMissingError, IndexUnreadableError, LedgerError, SyncBusyError
+from knowledge.hit_cache import HitCache, MemoryHits
 from knowledge.index import KnowledgeIndex
 from knowledge.ledger import Ledger
+from knowledge.mending import LOOK_SECONDS, Mender
 from knowledge.own_ledger import OwnLedger
 from knowledge.process import return_large_blocks, use_one_blas_thread
 from knowledge.reranking import Reranker, Reranking, create_reranker
@@ -34,11 +36,25 @@ class Knowledge:
     or another, and then serves what it made."""
 
     def __init__(
-        self, index: KnowledgeIndex, embedder: Embedder, retriever: Retriever, ledger: Ledger, *, keep_versions: int
+        self,
+        index: KnowledgeIndex,
+        embedder: Embedder,
+        retriever: Retriever,
+        ledger: Ledger,
+        hits: HitCache,
+        *,
+        keep_versions: int,
+        look_seconds: float = LOOK_SECONDS,
     ) -> None:
         self.embedder = embedder
         self.retriever = retriever
+        self._ledger = ledger
+        self._hits = hits
         self._sync = Sync(index, embedder, ledger, keep_versions=keep_versions)
+        identity = IndexIdentity.of(embedder)
+        self.mender = Mender(
+            index, ledger, self._sync, retriever, identity, known=self._known, look_seconds=look_seconds
+        )
 
     async def sync(
         self,
@@ -66,9 +82,8 @@ class Knowledge:
         """The same for any source. It is read once this sync has begun, so that it is not older than what others have
         committed before."""
         known = await self._known()
-        report = await self._sync.sync(read, collection=collection, rebuild=rebuild, known=known, progress=progress)
-        await self.retriever.refresh()
-        return report
+        async with self._changing():
+            return await self._sync.sync(read, collection=collection, rebuild=rebuild, known=known, progress=progress)
 
     async def rebuild(self, *, progress: Progress | None = None) -> SyncReport:
         """Makes the index anew from the ledger. Raises KnowledgeError."""
@@ -78,18 +93,29 @@ class Knowledge:
 
     async def rollback(self, number: int, *, progress: Progress | None = None) -> SyncReport:
         """Makes an older version the newest one. Raises KnowledgeError, LedgerError for a version that is not kept."""
-        report = await self._sync.rollback(number, known=await self._known(), progress=progress)
-        await self.retriever.refresh()
-        return report
+        known = await self._known()
+        async with self._changing():
+            return await self._sync.rollback(number, known=known, progress=progress)
 
     async def forget(self, document: str, *, collection: str | None = None) -> SyncReport:
         """Takes a document out of every version and off the disk, from one collection or (None) from all.
 
         Raises KnowledgeError, LedgerError when no kept version has it.
         """
-        report = await self._sync.forget(document, collection=collection, known=await self._known())
-        await self.retriever.refresh()
-        return report
+        known = await self._known()
+        async with self._changing():
+            return await self._sync.forget(document, collection=collection, known=known)
+
+    async def begin(self) -> SyncReport | None:
+        """As `ensure_samples`, but without waiting for any embedding: what is not whole is searched by its words until
+        `mender.run` has made it whole. None unless samples went in.
+
+        :raises LedgerError: the ledger can not be read.
+        :raises IndexMismatchError: the index is another embedder's, or a newer kefu's.
+        """
+        known = await asyncio.to_thread(load_vectors, self.embedder.name)
+        await self.mender.begin()
+        return None if self.mender.standing else await self._add_samples(known)
 
     async def ensure_samples(self) -> SyncReport | None:
         """Makes ready what there is: ends a sync that was killed, makes an index anew that is gone, and indexes the
@@ -101,6 +127,16 @@ class Knowledge:
         known = await asyncio.to_thread(load_vectors, self.embedder.name)
         try:
             await self._sync.mend(known=known)
+        except SyncBusyError:
+            return None
+        except (IndexUnreadableError, IndexMismatchError) as error:
+            # What searches it says so, and goes on trying.
+            log.warning("knowledge index was not looked after", extra={"reason": str(error)})
+            return None
+        return await self._add_samples(known)
+
+    async def _add_samples(self, known: KnownVectors) -> SyncReport | None:
+        try:
             samples = {name: _read_of(paths) for name, paths in SAMPLE_SOURCES.items()}
             report = await self._sync.add_samples(samples, known=known)
         except SyncBusyError:
@@ -111,6 +147,21 @@ class Knowledge:
             return None
         await self.retriever.refresh()
         return report
+
+    @asynccontextmanager
+    async def _changing(self) -> AsyncIterator[None]:
+        """Serves what the block made, and leaves nothing of earlier versions in the cache."""
+        before = await self._ledger.versions()
+        yield
+        await self.retriever.refresh()
+        try:
+            now = await self._ledger.versions()
+        except LedgerError as error:  # the change stands
+            log.warning("the cache was not looked through", extra={"reason": str(error)})
+            return
+        former = {version.key for version in (*before, *now[1:])} - {version.key for version in now[:1]}
+        if former:
+            await self._hits.drop(former)
 
     async def _known(self) -> KnownVectors:
         await asyncio.to_thread(verify_weights, self.embedder.name)
@@ -151,11 +202,15 @@ async def open_knowledge(
     embedder: Embedder | None = None,
     reranker: Reranker | None = None,
     ledger: Ledger | None = None,
+    cache: HitCache | None = None,
+    look_seconds: float = LOOK_SECONDS,
 ) -> AsyncIterator[Knowledge]:
     """Loads the embedder, opens the index and reads what is served from memory: .3 s for 10,000 passages.
 
     `embedder` and `reranker` stand in for the configured ones, for tests. `ledger` is the product's; without one, a
-    file beside the index is, made at the first sync. Raises EmbedderError, RerankerError, IndexUnreadableError.
+    file beside the index is, made at the first sync. `cache` keeps what was found, this process's memory without one;
+    whoever opened it closes it. `look_seconds`: see `Mender`. Raises EmbedderError, RerankerError,
+    IndexUnreadableError.
     An index of another embedder is no error yet, so that it can be synced with `rebuild`: searching it is.
     """
     model: Embedder = embedder if embedder is not None else await asyncio.to_thread(create_embedder, config.embedder)
@@ -165,10 +220,15 @@ async def open_knowledge(
     await synonyms.follow()
     index = await KnowledgeIndex.connect(config.uri)
     encoder = QueryEncoder(model)
-    retriever = Retriever(index, encoder, IndexIdentity.of(model), config.top_k, synonyms=synonyms, reranking=reranking)
+    hits: HitCache = cache or MemoryHits()
+    retriever = Retriever(
+        index, encoder, IndexIdentity.of(model), config.top_k, hits=hits, synonyms=synonyms, reranking=reranking
+    )
     own = OwnLedger(index.folder)
     try:
-        yield Knowledge(index, model, retriever, ledger or own, keep_versions=config.keep_versions)
+        yield Knowledge(
+            index, model, retriever, ledger or own, hits, keep_versions=config.keep_versions, look_seconds=look_seconds
+        )
     finally:
         await own.close()
         await retriever.close()

@@ -53,6 +53,10 @@ class Snapshot(Protocol):
         """The ledger's, 0 for an index without one."""
 
     @property
+    def key(self) -> str:
+        """Its `Stamp.key`, "" for an index without a ledger."""
+
+    @property
     def identity(self) -> IndexIdentity: ...
 
     @property
@@ -143,6 +147,7 @@ class MemorySnapshot:
     def __init__(self, live: LiveTable, shown: Any, matrix: Vector) -> None:
         self.version = live.version
         self.number = live.number
+        self.key = live.key
         self.identity = live.identity
         self._table = live.table
         row_ids = shown.column("_rowid").to_numpy()
@@ -216,6 +221,7 @@ class DiskSnapshot:
     ) -> None:
         self.version = live.version
         self.number = live.number
+        self.key = live.key
         self.identity = live.identity
         self.collections = collections
         self._table = live.table

@@ -13,7 +13,13 @@ from typing import Any
 from knowledge.chunking import chunk_document
 from knowledge.documents import SourceContents
 from knowledge.embedders.base import Embedder
-from knowledge.errors import IndexMismatchError, IndexMissingError, IndexUnreadableError, LedgerError
+from knowledge.errors import (
+    IndexMismatchError,
+    IndexMissingError,
+    IndexOutdatedError,
+    IndexUnreadableError,
+    LedgerError,
+)
 from knowledge.index import LANCE_ERRORS, KnowledgeIndex, LiveTable
 from knowledge.ledger import (
     Change,
@@ -29,7 +35,7 @@ from knowledge.ledger import (
 )
 from knowledge.rows import KnownVectors, Progress, RowMaker, rows_without
 from knowledge.schema import IndexIdentity, mismatch, to_chunks
-from knowledge.values import Problem, SyncReport
+from knowledge.values import Problem, Stamp, SyncReport
 
 log = logging.getLogger(__name__)
 
@@ -118,12 +124,17 @@ class Sync:
         head = await self._ledger.head()
         if head is None:
             return
-        live = await self._index.open_live()
+        try:
+            live = await self._index.open_live()
+        except IndexOutdatedError as error:
+            log.warning("the knowledge index is made anew from the ledger", extra={"reason": str(error)})
+            await self.catch_up(damaged=False, known=known, progress=None)
+            return
         if live is not None and live.stamp == head.stamp:
             return
         if live is None:
             log.warning("the knowledge index is gone; it is made anew from the ledger")
-            await self.rebuild(known=known, progress=None)
+            await self.catch_up(damaged=False, known=known, progress=None)
             return
         async with self._index.writing():
             if not await self._index.finish(head.stamp):
@@ -131,6 +142,31 @@ class Sync:
                     "the knowledge index is not the ledger's newest version; the next sync or rebuild makes it so",
                     extra={"version": live.number, "newest": head.number},
                 )
+
+    async def finish(self, stamp: Stamp) -> bool:
+        """Whether a killed sync's rows of this version were all there, and are searched from here on. Raises
+        SyncBusyError, IndexUnwritableError."""
+        async with self._index.writing():
+            return await self._index.finish(stamp)
+
+    async def catch_up(self, *, damaged: bool, known: KnownVectors, progress: Progress | None) -> None:
+        """Makes the index the ledger's newest version, embedding only what it lacks; the version stays what it is.
+        Does nothing where the ledger is empty.
+
+        :param damaged: what is there can not be read, and is thrown away; never an index of another embedder.
+
+        Raises as `sync` does.
+        """
+        async with self._index.writing():
+            head = await self._ledger.head()
+            if head is None:
+                return
+            if damaged:
+                await self._index.discard()
+            await self._index.reopen()
+            standing = await self._stand(anew=False)
+            target = _Target(documents=standing.documents, contents={}, kind="sync")
+            await self._become(target, standing, anew=False, known=known, progress=progress)
 
     async def rebuild(self, *, known: KnownVectors, progress: Progress | None) -> SyncReport:
         """Makes the index anew from the ledger, every passage embedded again; the version stays what it is.
@@ -179,7 +215,7 @@ class Sync:
         head = await self._ledger.head()
         if head is not None:
             await self._index.finish(head.stamp)
-        live = await self._live(anew=anew)
+        live = await self._live(anew=anew, older=head is not None)
         if head is None and live is not None:
             rows = await self._table(live, anew=anew)
             if rows is not None:
@@ -191,13 +227,18 @@ class Sync:
         is_head = live is not None and head is not None and live.stamp == head.stamp
         return _Standing(head=head, documents=documents, live=live, is_head=is_head)
 
-    async def _live(self, *, anew: bool) -> LiveTable | None:
-        """The table in use, None where there is none or it can not be opened and is made anew."""
+    async def _live(self, *, anew: bool, older: bool) -> LiveTable | None:
+        """The table in use, None where there is none or it can not be opened and is made anew.
+
+        :param older: one of an older format is made anew from the ledger.
+        """
         try:
             live = await self._index.open_live()
             if live is not None and live.identity != self._identity and not anew:
                 raise mismatch(live.identity, self._identity)
-        except (IndexUnreadableError, IndexMismatchError):
+        except (IndexUnreadableError, IndexMismatchError) as error:
+            if not anew and older and isinstance(error, IndexOutdatedError) and error.embedder_is(self._identity):
+                return None
             if not anew:
                 raise
             await self._index.discard()
@@ -281,6 +322,9 @@ class Sync:
         present = kept = None
         if standing.live is not None and not anew:
             present = await self._table(standing.live, anew=False)
+        elif not anew:
+            left = await self._index.vectors_left(self._identity)
+            known = {**known, **dict(zip(*left, strict=True))}
         keys = target.documents.keys()
         if present is not None and standing.is_head:
             keys = change.put.keys()

@@ -55,7 +55,7 @@ class _Ill(Exception):
 @json_option
 @click.pass_obj
 def doctor(operator: Operator, as_json: bool) -> None:
-    """Check configuration, database, index, engine and every channel's credentials. Changes nothing."""
+    """Check configuration, database, index, cache, engine and every channel's credentials. Changes nothing."""
     findings = _examine(operator)
     well = all(finding.ok for finding in findings)
     if as_json:
@@ -83,6 +83,7 @@ async def _look_at_parts(settings: Settings, channels: Mapping[str, Check]) -> l
     found = [
         await _look("database", lambda: asyncio.to_thread(_database, settings), LIMIT_SECONDS),
         await _look("index", lambda: _index(settings), INDEX_SECONDS),
+        await _look("cache", lambda: _cache(settings), LIMIT_SECONDS),
         await _look("engine", lambda: _engine(settings), ENGINE_SECONDS),
     ]
     if settings.knowledge.synonyms:
@@ -166,8 +167,14 @@ async def _index(settings: Settings) -> str:
         try:
             passages = await knowledge.check()
         except IndexMissingError:
-            return f"{wanted.uri} is empty: the first start brings a sample; `kefu knowledge sync` brings your own"
+            return f"{wanted.uri} is empty: the first start makes it from the database, or brings a sample"
     return f"{wanted.uri}: {passages} passages, embedder {wanted.embedder}"
+
+
+async def _cache(settings: Settings) -> str:
+    from bot.caching import check
+
+    return await check(settings.cache)
 
 
 def _synonyms(settings: Settings) -> str:

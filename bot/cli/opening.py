@@ -77,11 +77,17 @@ async def open_knowledge_to_change(settings: Settings) -> AsyncIterator[Knowledg
     :raises KnowledgeError: the knowledge can not.
     """
     from bot.answering import knowledge_config
+    from bot.caching import open_cache
     from knowledge.service import open_knowledge
 
     # Nothing is searched for here: a reranker would be loaded for nothing.
     config = replace(knowledge_config(settings), reranker="", synonyms=None)
-    async with open_ledger(settings) as ledger, open_knowledge(config, ledger=ledger) as opened:
+    async with (
+        open_ledger(settings) as ledger,
+        # What is changed must not live on in a Redis.
+        open_cache(settings.cache, Metrics()) as cache,
+        open_knowledge(config, ledger=ledger, cache=cache) as opened,
+    ):
         yield opened
 
 

@@ -14,7 +14,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -49,12 +49,19 @@ GENERIC = "generic"
 """The set for an embedder that was not measured: without the features whose range depends on one."""
 GENERIC_FEATURES = tuple(name for name in FEATURES if name not in ("dense", "lead", "above"))
 
+WORDS = "words"
+"""The set for a search by words alone, which has no cosines: while the index is made anew."""
+WORDS_FEATURES = tuple(name for name in FEATURES if name != "score")
+"""How much of the question a passage's words explain stands in for the cosine (`compared`)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """A fitted regression over some of `FEATURES`."""
 
     regression: Regression
+    by_words: Regression | None = None
+    """For passages without a cosine; None where there is no such set."""
 
     @classmethod
     def load(cls, embedder: str, path: Path = COEFFICIENTS) -> Evidence:
@@ -65,11 +72,12 @@ class Evidence:
         try:
             sets = json.loads(path.read_text(encoding="utf-8"))
             regression = Regression.of(sets.get(embedder) or sets[GENERIC])
+            by_words = Regression.of(sets.get(WORDS) or sets[GENERIC])
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise SettingsError(f"{path}: not a file of coefficients: {error!r}") from error
-        if not set(regression.names) <= set(FEATURES):
+        if not set(regression.names) <= set(FEATURES) or not set(by_words.names) <= set(FEATURES):
             raise SettingsError(f"{path}: the coefficients for {embedder!r} do not fit this version's features")
-        return cls(regression=regression)
+        return cls(regression=regression, by_words=by_words)
 
     def chances(self, question: str, passages: Sequence[Passage]) -> tuple[float, ...]:
         """For each passage of one search, the probability that it answers the question.
@@ -80,8 +88,22 @@ class Evidence:
         question = asked(question)
         if not passages:
             return ()
-        rows = features(question, passages)[:, columns(self.regression.names)]
-        return tuple(map(float, self.regression.chances(rows)))
+        regression = self.regression
+        if self.by_words is not None and not has_cosines(passages):
+            regression = self.by_words
+        rows = features(question, compared(passages))[:, columns(regression.names)]
+        return tuple(map(float, regression.chances(rows)))
+
+
+def has_cosines(passages: Sequence[Passage]) -> bool:
+    """Whether they were compared by meaning: no vector's cosine is exactly 0, for every passage of a search."""
+    return any(passage.dense for passage in passages)
+
+
+def compared(passages: Sequence[Passage]) -> Sequence[Passage]:
+    """The same, where they have no cosines with the score in their place: how much of the question their words explain
+    says as much across searches as a cosine does, and its distance to the next best says more."""
+    return passages if has_cosines(passages) else [replace(passage, dense=passage.score) for passage in passages]
 
 
 def columns(names: Sequence[str]) -> list[int]:

@@ -3,7 +3,10 @@
     python -m bot.dialogue.fit --knowledge MODULE:FUNCTION --embedder NAME [--embedder NAME …] QUESTIONS.jsonl …
 
 FUNCTION(embedder) is an asynchronous context manager that yields a `bot.ports.Knowledge` with the collections the
-questions are about; this package does not know the real one. Lines of the split "tune" are fitted on, lines of "report"
+questions are about; this package does not know the real one. The embedder "words" stands for a search without vectors
+(`tests/bench/words.py`); asked for alone, it leaves the other sets as they are.
+
+Lines of the split "tune" are fitted on, lines of "report"
 are only measured; the figures of both go into the file.
 """
 
@@ -28,8 +31,11 @@ from bot.dialogue.evidence import (
     FEATURES,
     GENERIC,
     GENERIC_FEATURES,
+    WORDS,
+    WORDS_FEATURES,
     Evidence,
     columns,
+    compared,
     features,
 )
 from bot.dialogue.labelled import LabelledQuestion, figures, read_questions
@@ -57,12 +63,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     questions = [question for path in options.questions for question in read_questions(path)]
     source = ", ".join(path.name for path in options.questions)
     found = {embedder: asyncio.run(_search(opener, embedder, questions)) for embedder in options.embedders}
-    sets = {embedder: _fit(questions, [found[embedder]], FEATURES, source) for embedder in options.embedders}
-    sets[GENERIC] = _fit(questions, list(found.values()), GENERIC_FEATURES, source)
+    sets = {embedder: _fit(questions, [found[embedder]], _features_of(embedder), source) for embedder in found}
+    if vectors := [searches for embedder, searches in found.items() if embedder != WORDS]:
+        sets[GENERIC] = _fit(questions, vectors, GENERIC_FEATURES, source)
+    else:
+        sets = {**json.loads(options.out.read_text(encoding="utf-8")), **sets}
     options.out.write_text(json.dumps(sets, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     for name, one in sets.items():
         sys.stdout.write(f"{name}: {json.dumps(one['report'])}\n")
     return 0
+
+
+def _features_of(embedder: str) -> Sequence[str]:
+    return WORDS_FEATURES if embedder == WORDS else FEATURES
 
 
 async def _search(opener: Opener, embedder: str, questions: Sequence[LabelledQuestion]) -> Found:
@@ -82,7 +95,7 @@ def _fit(
     for searches in found:
         for question, passages in zip(questions, searches, strict=True):
             if question.split == "tune" and passages:
-                rows.append(features(question.question, passages))
+                rows.append(features(question.question, compared(passages)))
                 answers.extend(float(passage.document in question.documents) for passage in passages)
     regression = fitted(np.concatenate(rows)[:, columns(names)], np.array(answers), names)
     evidence = Evidence(regression=regression)

@@ -14,7 +14,7 @@ class PartHealth:
     """How one part of the house is."""
 
     name: str
-    """"database", "knowledge", "engine", or a channel's platform."""
+    """"database", "knowledge", "engine", "cache", or a channel's platform."""
     up: bool
     needed: bool
     """Without it no message can be taken and answered. An engine with a fallback is not; nor is one channel."""

@@ -287,9 +287,28 @@ def test_settings_show_no_secret_and_can_not_be_changed() -> None:
 
 
 @pytest.mark.parametrize(
+    "address",
+    ["redis://cache", "redis://:p%40ss@cache:6380/3", "rediss://kefu:s3cret@cache.example", "redis://[::1]:1/"],
+)
+def test_a_cache_may_be_in_redis(address: str) -> None:
+    assert load_settings(None, {"KEFU_CACHE__URL": address}).cache.url == address
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("memory", "memory://x", "http://cache", "redis://", "redis:///0", "redis://:s3cret@cache:port"),
+        *("redis://cache/x", "redis://:s3cret@cache/0?db=1", "redis://cache:0"),
+    ],
+)
+def test_what_is_no_address_of_a_cache_is_refused_and_not_repeated(address: str) -> None:
+    line = said_of({"KEFU_CACHE__URL": address})
+    assert line.startswith("KEFU_CACHE__URL: cache.url must be") and "s3cret" not in line
+
+
+@pytest.mark.parametrize(
     "environ",
     [
-        {"KEFU_CACHE__URL": "redis://:s3cret@cache"},
         {"KEFU_PRIVACY__RETENTION_DAYS": "30"},
     ],
     ids=lambda environ: next(iter(environ)),

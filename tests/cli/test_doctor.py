@@ -18,6 +18,7 @@ from tests.core.house import new_database
 from tests.fakes.openai_api import FakeOpenAI, Hang, Said
 from tests.fakes.slack_api import FakeSlack
 from tests.fakes.telegram_api import TOKEN, FakeTelegram
+from tests.redis_server import redis_server
 
 
 class FakeIndex:
@@ -115,7 +116,7 @@ def test_a_fresh_machine_is_well_and_nothing_is_changed(kefu: Kefu, index: FakeI
     called = kefu("doctor")
     assert called.status == 0
     lines = [line.split(maxsplit=2)[:2] for line in called.out.splitlines()]
-    assert lines == [["ok", name] for name in ("configuration", "database", "index", "engine", "web")]
+    assert lines == [["ok", name] for name in ("configuration", "database", "index", "cache", "engine", "web")]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -124,10 +125,25 @@ def test_a_running_house_is_described(kefu: Kefu, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     new_database(tmp_path / "data")
     found = of(kefu("doctor", "--json"))
-    assert list(found) == ["configuration", "database", "index", "engine"]
+    assert list(found) == ["configuration", "database", "index", "cache", "engine"]
     assert found["configuration"] == (True, "kefu.toml")
     assert "sound and up to date" in found["database"][1] and "write-ahead log" in found["database"][1]
     assert found["index"] == (True, "data/knowledge: 137 passages, embedder multilingual-e5-small")
+
+
+def test_a_redis_that_can_not_be_used_is_named_without_its_password(
+    kefu: Kefu, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with redis_server(tmp_path / "redis", password="s3cret-of-the-house") as server:
+        monkeypatch.setenv("KEFU_CACHE__URL", server.url)
+        assert of(kefu("doctor", "--json"))["cache"] == (True, f"redis://127.0.0.1:{server.port}/0, for 3600 s")
+        monkeypatch.setenv("KEFU_CACHE__URL", server.url.replace("-of-the-house", ""))
+        called = kefu("doctor", "--json")
+        ok, detail = of(called)["cache"]
+        assert not ok and "the user or the password is refused; answers come without it" in detail
+        assert "s3cret" not in called.out
+    ok, detail = of(kefu("doctor", "--json"))["cache"]
+    assert not ok
 
 
 def test_a_mistake_in_the_settings_is_the_only_finding(kefu: Kefu, monkeypatch: pytest.MonkeyPatch) -> None:

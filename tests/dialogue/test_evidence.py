@@ -81,6 +81,30 @@ def test_a_clear_hit_has_a_high_chance_and_a_stray_one_a_low() -> None:
     assert chances[0] > 0.8 and max(chances[1:]) < 0.2
 
 
+def test_passages_without_cosines_are_weighed_by_their_words() -> None:
+    """While the index is made anew: with a cosine of 0 taken at its word, nothing would ever be answered."""
+    evidence = Evidence.load(EMBEDDER)
+    assert evidence.by_words is not None and "dense" in evidence.by_words.names
+
+    def found(score: float, question: str) -> Passage:
+        return Passage(
+            id=question,
+            document=question,
+            collection="default",
+            title=question,
+            question=question,
+            text="三个工作日内到账。",
+            score=score,
+            lexical=score,
+        )
+
+    asked = "退款多久到账"
+    right, *others = evidence.chances(
+        asked, [found(0.95, "退款多久到账？"), found(0.1, "怎么开发票？"), found(0.05, "运费？")]
+    )
+    assert right > 0.5 > max(others)
+
+
 def test_a_passage_without_the_kind_of_thing_asked_for_counts_less() -> None:
     column = FEATURES.index("asked_kind")
     rows = features("退款多久到账", [passage("退款 3 个工作日到账。"), passage("退款退到原账户。", id="faq.csv#2")])
