@@ -1,6 +1,6 @@
 """What the knowledge needs to know from outside; the bot's settings are read elsewhere and handed in."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -10,6 +10,14 @@ class KnowledgeConfig:
 
     embedder: str = "multilingual-e5-small"
     """A name that `knowledge.embedders.create_embedder` knows."""
+
+    device: str = ""
+    """Where models of sentence-transformers compute: "cpu", "cuda:1", …; "" is the graphics card if there is one."""
+
+    embedder_url: str = field(default="", repr=False)
+    """For "openai:<model>": the server's address up to "/v1"."""
+
+    embedder_key: str = field(default="", repr=False)
 
     top_k: int = 5
     """How many passages a search returns unless its caller says otherwise."""

@@ -151,13 +151,12 @@ def _writable_space(path: Path) -> str:
 
 
 async def _index(settings: Settings) -> str:
-    from knowledge.config import KnowledgeConfig
+    from bot.answering import knowledge_config
     from knowledge.errors import IndexMissingError
     from knowledge.service import open_knowledge
 
     wanted = settings.knowledge
-    config = KnowledgeConfig(uri=wanted.uri, embedder=wanted.embedder, top_k=wanted.top_k)
-    async with open_knowledge(config) as knowledge:
+    async with open_knowledge(knowledge_config(settings)) as knowledge:
         try:
             passages = await knowledge.check()
         except IndexMissingError:

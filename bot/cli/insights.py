@@ -115,8 +115,8 @@ async def _look(settings: Settings, since: datetime, *, nearest: int) -> _Found:
 
     :raises KnowledgeError: the embedder can not be loaded, or the index not be searched.
     """
+    from bot.answering import knowledge_config
     from bot.insights import MAX_QUESTIONS, group, wordings
-    from knowledge.config import KnowledgeConfig
     from knowledge.service import open_knowledge
 
     asked = await _unsolved(settings, since)
@@ -125,9 +125,7 @@ async def _look(settings: Settings, since: datetime, *, nearest: int) -> _Found:
         asked, left_out = asked[len(texts) - MAX_QUESTIONS :], True
     if not asked:
         return _Found(groups=(), nearest=(), left_out=False)
-    section = settings.knowledge
-    config = KnowledgeConfig(uri=section.uri, embedder=section.embedder, top_k=section.top_k)
-    async with open_knowledge(config) as knowledge:
+    async with open_knowledge(knowledge_config(settings)) as knowledge:
         vectors = await _embed(knowledge, texts)
         ordinary = await knowledge.retriever.embed_queries(await asyncio.to_thread(ordinary_questions))
         groups = await asyncio.to_thread(group, asked, vectors, ordinary.mean(axis=0))

@@ -148,8 +148,9 @@ def list_collections(operator: Operator, as_json: bool) -> None:
 
 
 def _config(operator: Operator) -> KnowledgeConfig:
-    section = operator.settings().knowledge
-    return KnowledgeConfig(uri=section.uri, embedder=section.embedder, top_k=section.top_k)
+    from bot.answering import knowledge_config
+
+    return knowledge_config(operator.settings())
 
 
 def _wanted(

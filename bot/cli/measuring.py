@@ -25,15 +25,13 @@ async def find_places(settings: Settings, questions: Sequence[LabelledQuestion])
 
     :raises KnowledgeError: it can not be searched, or a question's collection is not there.
     """
-    from knowledge.config import KnowledgeConfig
+    from bot.answering import knowledge_config
     from knowledge.errors import KnowledgeError
     from knowledge.evaluation import right_places
     from knowledge.service import open_knowledge
 
-    section = settings.knowledge
-    config = KnowledgeConfig(uri=section.uri, embedder=section.embedder, top_k=section.top_k)
     places: list[tuple[int, ...] | None] = []
-    async with open_knowledge(config) as knowledge:
+    async with open_knowledge(knowledge_config(settings)) as knowledge:
         await knowledge.ensure_samples()
         there = {summary.name for summary in await knowledge.collections()}
         if missing := {question.collection for question in questions} - there:
