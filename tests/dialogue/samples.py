@@ -59,7 +59,7 @@ class RecordedEmbedder:
 
     @property
     def window(self) -> int:
-        return self._model().window
+        return 510
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         return self._model().count_tokens(texts)
