@@ -193,9 +193,16 @@ class Answering:
 def knowledge_config(settings: Settings) -> KnowledgeConfig:
     """The knowledge's share of the settings."""
     section = settings.knowledge
+    key = section.embedder_key
+    # The model server's key is for the model server: it goes nowhere else.
+    if not section.embedder_url and not key.get_secret_value():
+        key = settings.model.api_key
     return KnowledgeConfig(
         uri=section.uri,
         embedder=section.embedder,
+        device=section.device,
+        embedder_url=section.embedder_url or settings.model.base_url,
+        embedder_key=key.get_secret_value(),
         reranker=section.reranker,
         synonyms=Path(section.synonyms) if section.synonyms else None,
         top_k=section.top_k,

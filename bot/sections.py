@@ -30,7 +30,7 @@ def _web_address(value: str) -> str:
 def _server_address(value: str) -> str:
     parts = urlsplit(_web_address(value))
     if parts.username or parts.password:
-        raise ValueError("must not hold a user or a password; the server's key is model.api_key")
+        raise ValueError("must not hold a user or a password; the server's key is a setting of its own")
     if parts.query or parts.fragment:
         raise ValueError('must end with its path, such as "/v1"')
     return _web_address(value)
@@ -122,6 +122,12 @@ class KnowledgeSettings(Section):
     """ "multilingual-e5-small" (embedded), "use-multilingual" (embedded, weaker, five times faster), a
     sentence-transformers name or path such as "BAAI/bge-m3", or "openai:<model>". After a change:
     `kefu knowledge sync --rebuild`."""
+    device: str = Field(default="", pattern=r"^(|cpu|mps|(cuda|xpu|npu)(:\d{1,3})?)$")
+    """Where sentence-transformers models compute: "cpu", "cuda", "cuda:1"; "" is the graphics card if there is one."""
+    embedder_url: Annotated[str, AfterValidator(_server_address)] = Field(default="", repr=False)
+    """For "openai:<model>": the embeddings server, e.g. "http://127.0.0.1:8001/v1"; "" is model.base_url."""
+    embedder_key: Annotated[SecretStr, AfterValidator(_header_safe)] = SecretStr("")
+    """Its key, if it wants one; "" is model.api_key where embedder_url is "" too."""
     reranker: str = ""
     """Sorts the found passages once more, e.g. "BAAI/bge-reranker-v2-m3", on a graphics card; "" for none."""
     synonyms: str = ""

@@ -1,6 +1,6 @@
 """What the knowledge needs to know from outside; the bot's settings are read elsewhere and handed in."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -11,6 +11,14 @@ class KnowledgeConfig:
 
     embedder: str = "multilingual-e5-small"
     """A name that `knowledge.embedders.create_embedder` knows."""
+
+    device: str = ""
+    """Where models of sentence-transformers compute: "cpu", "cuda:1", …; "" is the graphics card if there is one."""
+
+    embedder_url: str = field(default="", repr=False)
+    """For "openai:<model>": the server's address up to "/v1"."""
+
+    embedder_key: str = field(default="", repr=False)
 
     reranker: str = ""
     """A cross-encoder of sentence-transformers, by name or path; "" for none."""

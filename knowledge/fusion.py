@@ -1,15 +1,19 @@
 """Two scores for each passage to one: how near its meaning is, and how far its words stand out.
 
-    dense'   = (cosine - mean cosine over the collection) / (best cosine - that mean), not below 0
-    outstanding = (BM25 - fifth best BM25) / best BM25, not below 0
-    share    = how much of the question the best full-text match explains, 0 to 1
-    score    = (dense' + 2 share * outstanding) / (1 + 2 share)
+    meaning = (cosine - mean cosine over the collection) / (best cosine - that mean), not below 0
+    words   = BM25 / best BM25
+    above   = words - fifth best of them, not below 0
 
-A weighted sum of normalised scores, where the weight of the words follows what they have to say. A fixed weight
-cannot suit both kinds of question: one that quotes the text (Chinese reading comprehension) wants .3 or more for
-the words, and a paraphrase of a FAQ is hurt by more than .15. The two differ in how much of the question's
-possible BM25 score was reached, and in how far the best match is above the crowd that shares its small words.
-Figures: docs/decisions/0003-retrieval.md.
+    score   = (meaning + E * above + U * words) / (1 + E + U)
+    E       = 4 share^2: the words explain the question
+    U       = 4 lead of the words * e^(-8 lead of the meaning): the meaning can not decide, and the words can
+    share   = how much of the question the best full-text match explains, 0 to 1
+    lead    = how far the best match of a half is above its fifth best, 0 to 1
+
+A weighted sum of normalised scores, where the weight of the words follows what both halves have to say. A fixed weight
+cannot suit every question: one that quotes the text (Chinese reading comprehension) wants more of the words than of the
+meaning, a paraphrase of a FAQ is hurt by more than .15 of them, and among the thousands of passages of a handbook,
+where the meaning finds many alike, the words know which one is asked for. Figures: docs/decisions/0003-retrieval.md.
 """
 
 import math
@@ -20,9 +24,11 @@ import numpy as np
 
 from knowledge.embedders.base import Vector
 
-_WORDS_WEIGHT = 2.0
+_EXPLAINED = 4.0
+_UNDECIDED = 4.0
+_DECIDED = 8.0
 _CROWD = 5
-"""The full-text match that many others come close to: what it scores says nothing."""
+"""What the best match is held against: where many come close to it, it says little."""
 
 _WIDE = re.compile("[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff]")
 _WORD = re.compile("[^\\W_\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff]+")
@@ -69,8 +75,18 @@ def fuse(*, cosines: Vector, mean: float, bm25: Vector, terms: float, passages: 
     best = float(bm25.max())
     if best <= 0.0:
         return Fused(score=dense.astype(np.float32), lexical=np.zeros_like(bm25))
-    crowd = float(np.partition(bm25, -_CROWD)[-_CROWD]) if bm25.size >= _CROWD else 0.0
-    outstanding = np.maximum(bm25 - crowd, 0.0) / best
-    weight = _WORDS_WEIGHT * explained_share(best, terms, passages)
-    score = (dense + weight * outstanding) / (1.0 + weight)
-    return Fused(score=score.astype(np.float32), lexical=(bm25 / best).astype(np.float32))
+    lexical = bm25 / best
+    explained = _EXPLAINED * explained_share(best, terms, passages) ** 2
+    undecided = _UNDECIDED * _lead(lexical) * math.exp(-_DECIDED * _lead(dense))
+    words = explained * np.maximum(lexical - _crowd(lexical), 0.0) + undecided * lexical
+    score = (dense + words) / (1.0 + explained + undecided)
+    return Fused(score=score.astype(np.float32), lexical=lexical.astype(np.float32))
+
+
+def _lead(scores: Vector) -> float:
+    """How far the best, which is 1, is above the crowd. Alone it has no one to be confused with."""
+    return 1.0 - _crowd(scores)
+
+
+def _crowd(scores: Vector) -> float:
+    return float(np.partition(scores, -_CROWD)[-_CROWD]) if scores.size >= _CROWD else 0.0

@@ -184,6 +184,10 @@ def _read_of(sources: Sequence[Path | str | Source]) -> Read:
     return partial(read_all, wanted)
 
 
+def _load(config: KnowledgeConfig) -> Embedder:
+    return create_embedder(config.embedder, device=config.device, url=config.embedder_url, key=config.embedder_key)
+
+
 def _suit_the_process() -> None:
     use_one_blas_thread()
     return_large_blocks()
@@ -191,7 +195,7 @@ def _suit_the_process() -> None:
 
 async def _reranking(config: KnowledgeConfig, given: Reranker | None) -> Reranking | None:
     if given is None and config.reranker:
-        given = await asyncio.to_thread(create_reranker, config.reranker)
+        given = await asyncio.to_thread(create_reranker, config.reranker, device=config.device)
     return None if given is None else Reranking(given)
 
 
@@ -213,7 +217,7 @@ async def open_knowledge(
     IndexUnreadableError.
     An index of another embedder is no error yet, so that it can be synced with `rebuild`: searching it is.
     """
-    model: Embedder = embedder if embedder is not None else await asyncio.to_thread(create_embedder, config.embedder)
+    model = embedder if embedder is not None else await asyncio.to_thread(_load, config)
     await asyncio.to_thread(_suit_the_process)
     reranking = await _reranking(config, reranker)
     synonyms = SynonymFile(config.synonyms)
@@ -232,5 +236,8 @@ async def open_knowledge(
     finally:
         await own.close()
         await retriever.close()
+        if embedder is None:
+            # Before the encoder, whose threads may wait for a server.
+            await asyncio.to_thread(model.close)
         await encoder.close()
         index.close()

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from knowledge.chunking import chunk_document
+from knowledge.cutter import Cutter
 from knowledge.documents import SourceContents
 from knowledge.embedders.base import Embedder
 from knowledge.errors import (
@@ -35,7 +35,7 @@ from knowledge.ledger import (
 )
 from knowledge.rows import KnownVectors, Progress, RowMaker, rows_without
 from knowledge.schema import IndexIdentity, mismatch, to_chunks
-from knowledge.values import Problem, Stamp, SyncReport
+from knowledge.values import Document, Problem, Stamp, SyncReport
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +69,8 @@ class _Target:
     kind: VersionKind
     collection: str = ""
     basis: int | None = None
+    read: int = 0
+    """Documents that came from the source."""
 
 
 class Sync:
@@ -80,6 +82,7 @@ class Sync:
         self._identity = IndexIdentity.of(embedder)
         self._ledger = ledger
         self._keep = keep_versions
+        self._cutter = Cutter(embedder)
         self._rows = RowMaker(index, embedder)
 
     async def sync(
@@ -98,9 +101,13 @@ class Sync:
             source, problems = await _read({collection: read})
             standing = await self._stand(anew=rebuild)
             others = {key: digest for key, digest in standing.documents.items() if key[0] != collection}
-            target = await asyncio.to_thread(_target, others, source, kind="sync", collection=collection)
+            # What is made anew is cut anew, too: the ledger itself may be what is damaged.
+            before = {} if rebuild else standing.documents
+            target = await asyncio.to_thread(
+                self._target, others, source, before=before, kind="sync", collection=collection
+            )
             report = await self._become(target, standing, anew=rebuild, known=known, progress=progress)
-        return _of_collection(report, problems, unchanged=len(source))
+        return _of_collection(report, problems, target)
 
     async def add_samples(self, sources: Mapping[str, Read], *, known: KnownVectors) -> SyncReport | None:
         """Fills a knowledge that was never filled with several collections, in one version. None when there is
@@ -112,9 +119,10 @@ class Sync:
                 return None
             source, problems = await _read(sources)
             standing = await self._stand(anew=False)
-            target = await asyncio.to_thread(_target, {}, source, kind="samples", collection=", ".join(sources))
+            names = ", ".join(sources)
+            target = await asyncio.to_thread(self._target, {}, source, before={}, kind="samples", collection=names)
             report = await self._become(target, standing, anew=False, known=known, progress=None)
-        return _of_collection(report, problems, unchanged=len(source))
+        return _of_collection(report, problems, target)
 
     async def _is_filled(self) -> bool:
         return await self._index.live_version() is not None or await self._ledger.head() is not None
@@ -208,6 +216,21 @@ class Sync:
             await self._ledger.scrub()
         return report
 
+    def _target(
+        self,
+        others: Mapping[DocumentKey, str],
+        source: Mapping[DocumentKey, Document],
+        *,
+        before: Mapping[DocumentKey, str],
+        kind: VersionKind,
+        collection: str,
+    ) -> _Target:
+        """What a source makes of the knowledge. What stands in `before` is not cut again."""
+        digests, contents = self._cutter.cut_changed(source, before)
+        return _Target(
+            documents={**others, **digests}, contents=contents, kind=kind, collection=collection, read=len(digests)
+        )
+
     # --- From one version to the next ---------------------------------------------------------------
 
     async def _stand(self, *, anew: bool) -> _Standing:
@@ -259,7 +282,7 @@ class Sync:
 
     async def _take_over(self, live: LiveTable, rows: Any) -> Version:
         """An index without a ledger is what the knowledge is: its passages become the ledger's first version."""
-        target = await asyncio.to_thread(lambda: _target({}, by_document(to_chunks(rows)), kind="found"))
+        target = await asyncio.to_thread(_found, rows)
         change = Change.between({}, target.documents)
         stamp = live.stamp if live.stamp is not None and live.stamp.number == 1 else None
         version = following(None, change, kind="found", key=stamp.key if stamp else None)
@@ -346,32 +369,24 @@ class Sync:
         return contents
 
 
-def _target(
-    others: Mapping[DocumentKey, str],
-    source: Mapping[DocumentKey, Passages],
-    *,
-    kind: VersionKind,
-    collection: str = "",
-) -> _Target:
-    digests = {key: digest_of(passages) for key, passages in source.items()}
-    contents = {digests[key]: passages for key, passages in source.items()}
-    return _Target(documents={**others, **digests}, contents=contents, kind=kind, collection=collection)
+def _found(rows: Any) -> _Target:
+    """What an index without a ledger has. Its documents are not known, so that the next sync cuts them again."""
+    documents = by_document(to_chunks(rows))
+    digests = {key: digest_of(passages) for key, passages in documents.items()}
+    contents = {digests[key]: passages for key, passages in documents.items()}
+    return _Target(documents=digests, contents=contents, kind="found")
 
 
-async def _read(sources: Mapping[str, Read]) -> tuple[dict[DocumentKey, Passages], tuple[Problem, ...]]:
-    rows = []
+async def _read(sources: Mapping[str, Read]) -> tuple[dict[DocumentKey, Document], tuple[Problem, ...]]:
+    documents: dict[DocumentKey, Document] = {}
     problems: list[Problem] = []
     for collection, read in sources.items():
         contents = await read()
-        rows.extend(await asyncio.to_thread(_chunked, collection, contents))
+        documents.update(((collection, document.id), document) for document in contents.documents)
         problems.extend(contents.problems)
-    return await asyncio.to_thread(by_document, rows), tuple(problems)
+    return documents, tuple(problems)
 
 
-def _chunked(collection: str, contents: SourceContents) -> list[Any]:
-    return [(collection, chunk) for document in contents.documents for chunk in chunk_document(document)]
-
-
-def _of_collection(report: SyncReport, problems: tuple[Problem, ...], *, unchanged: int) -> SyncReport:
+def _of_collection(report: SyncReport, problems: tuple[Problem, ...], target: _Target) -> SyncReport:
     """Counts of the synced collections alone."""
-    return replace(report, problems=problems, unchanged=unchanged - report.added - report.changed)
+    return replace(report, problems=problems, unchanged=target.read - report.added - report.changed)

@@ -188,7 +188,8 @@ def _reranker(settings: Settings) -> str:
     from bot.answering import knowledge_config
     from knowledge.reranking import create_reranker
 
-    return f"{create_reranker(knowledge_config(settings).reranker).name} is loaded"
+    config = knowledge_config(settings)
+    return f"{create_reranker(config.reranker, device=config.device).name} is loaded"
 
 
 async def _engine(settings: Settings) -> str:

@@ -1,18 +1,22 @@
 """The embedder by its name in the settings."""
 
 from knowledge.embedders.base import Embedder, Kind, Vector
-from knowledge.errors import EmbedderError
 
 __all__ = ["Embedder", "Kind", "Vector", "create_embedder"]
 
 MULTILINGUAL_E5_SMALL = "multilingual-e5-small"
 USE_MULTILINGUAL = "use-multilingual"
+OPENAI = "openai:"
 
 
-def create_embedder(name: str) -> Embedder:
+def create_embedder(name: str, *, device: str = "", url: str = "", key: str = "") -> Embedder:
     """Loads it: 150 ms for e5, 450 ms for use-multilingual. Blocks.
 
-    Raises EmbedderError for a name this version does not know or whose library is not installed.
+    :param device: where a model of sentence-transformers computes; "" is the graphics card where there is one.
+    :param url: an OpenAI-compatible server's address up to "/v1", and `key` what it asks for; for "openai:<model>".
+
+    Raises EmbedderError for a name this version does not know, whose library is not installed or whose server does not
+    answer.
     """
     # Imported here: each brings its own library, and only one of them is wanted.
     if name == MULTILINGUAL_E5_SMALL:
@@ -23,11 +27,13 @@ def create_embedder(name: str) -> Embedder:
         from knowledge.embedders.use_multilingual import UseMultilingual
 
         return UseMultilingual()
-    if name.startswith("openai:"):
-        raise EmbedderError(f"knowledge.embedder: {name!r}: embedders of an OpenAI-compatible server come later")
+    if name.startswith(OPENAI):
+        from knowledge.embedders.openai_server import OpenAIEmbedder
+
+        return OpenAIEmbedder(name.removeprefix(OPENAI), url=url, key=key)
     from knowledge.embedders.sentence_transformer import SentenceTransformerEmbedder
 
-    return SentenceTransformerEmbedder(name)
+    return SentenceTransformerEmbedder(name, device=device)
 
 
 def verify_weights(name: str) -> None:

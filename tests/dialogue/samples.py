@@ -57,13 +57,26 @@ class RecordedEmbedder:
     def questions_at_once(self) -> int:
         return 1
 
+    @property
+    def window(self) -> int:
+        return 510
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        return self._model().count_tokens(texts)
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+    def _model(self) -> Embedder:
+        self._real = self._real or create_embedder(EMBEDDER)
+        return self._real
+
     def embed(self, texts: Sequence[str], kind: Kind) -> Vector:
         rows = [self._recorded.get(_key(text)) if kind == "query" else None for text in texts]
         missing = [text for text, row in zip(texts, rows, strict=True) if row is None]
         if missing:
             self.missed += len(missing)
-            self._real = self._real or create_embedder(EMBEDDER)
-            fresh = iter(self._real.embed(missing, kind))
+            fresh = iter(self._model().embed(missing, kind))
             rows = [next(fresh) if row is None else row for row in rows]
         return np.array(rows, dtype=np.float32).reshape(len(texts), self.dimension)
 

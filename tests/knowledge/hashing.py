@@ -10,6 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from knowledge.chunking import estimate_all
 from knowledge.embedders.base import Kind, Vector
 
 
@@ -34,6 +35,16 @@ class HashingEmbedder:
     @property
     def questions_at_once(self) -> int:
         return 8
+
+    @property
+    def window(self) -> int:
+        return 512
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        return estimate_all(texts)
+
+    def close(self) -> None:
+        """Nothing to let go of."""
 
     def embed(self, texts: Sequence[str], kind: Kind) -> Vector:
         with self._lock:

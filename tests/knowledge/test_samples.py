@@ -26,7 +26,7 @@ def test_every_sample_can_be_read(collection: str) -> None:
 
 def test_the_shipped_vectors_are_those_of_the_shipped_samples() -> None:
     embedder = create_embedder(EMBEDDER)
-    chunks = {vector_key(chunk, IndexIdentity.of(embedder)): chunk for chunk in sample_chunks()}
+    chunks = {vector_key(chunk, IndexIdentity.of(embedder)): chunk for chunk in sample_chunks(embedder)}
     shipped = load_vectors(EMBEDDER)
     assert shipped.keys() == chunks.keys(), "run: python -m knowledge.samples.build"
     some = sorted(chunks, key=lambda key: len(chunks[key].text))[:: len(chunks) // 4]

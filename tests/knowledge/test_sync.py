@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -249,3 +249,55 @@ async def test_nothing_indexed_is_said_by_check_and_searches_find_nothing(knowle
     assert await knowledge.collections() == ()
     with pytest.raises(IndexMissingError, match="kefu knowledge sync"):
         await knowledge.check()
+
+
+PAGE = "# 手册\n\n前言。\n\n## 退款\n\n" + "五天之内到账。" * 20 + "\n\n## 发票\n\n点开订单。\n"
+
+
+class _Counting(HashingEmbedder):
+    """Measures what it is given, and keeps it."""
+
+    def __init__(self, a_character: int = 1, window: int = 512) -> None:
+        super().__init__()
+        self.measured: list[str] = []
+        self._a_character = a_character
+        self._window = window
+
+    @property
+    def window(self) -> int:
+        return self._window
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        self.measured.extend(texts)
+        return [self._a_character * len(text) for text in texts]
+
+
+async def test_a_document_that_has_not_changed_is_not_even_cut_again(config: KnowledgeConfig, write: Write) -> None:
+    embedder = _Counting()
+    page = write("page.md", PAGE)
+    async with open_knowledge(config, embedder=embedder) as knowledge:
+        await knowledge.sync([page])
+        assert embedder.measured
+        embedder.measured.clear()
+        report = await knowledge.sync([page])
+        assert (report.unchanged, report.version, embedder.measured) == (1, 1, [])
+
+
+async def test_another_way_to_cut_embeds_only_passages_that_are_different(
+    config: KnowledgeConfig, write: Write
+) -> None:
+    page = write("page.md", PAGE)
+    async with open_knowledge(config, embedder=_Counting()) as knowledge:
+        assert (await knowledge.sync([page])).embedded == 3
+    finer = _Counting(window=128)
+    async with open_knowledge(config, embedder=finer) as knowledge:
+        report = await knowledge.sync([page])
+        assert (report.changed, report.embedded) == (1, 2)  # the long section's two halves
+        assert sum(summary.passages for summary in await knowledge.collections()) == 4
+        assert (await knowledge.sync([page])).unchanged == 1
+
+
+async def test_a_document_that_lost_its_words_leaves(knowledge: Knowledge, write: Write) -> None:
+    await knowledge.sync([write("a.md", PAGE), write("b.md", "# 二\n\n还在。\n")])
+    report = await knowledge.sync([write("a.md", "<!-- nothing -->\n"), write("b.md", "# 二\n\n还在。\n")])
+    assert (report.removed, report.unchanged) == (1, 1)
