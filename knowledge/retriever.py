@@ -5,14 +5,11 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
-
-import numpy as np
 
 from knowledge.embedders.base import Vector
 from knowledge.encoder import QueryEncoder
-from knowledge.errors import EmbedderError, IndexUnreadableError, KnowledgeError
+from knowledge.errors import IndexUnreadableError, KnowledgeError
 from knowledge.hit_cache import Edition, HitCache, MemoryHits, SearchKey
 from knowledge.index import LANCE_ERRORS, KnowledgeIndex
 from knowledge.reranking import CANDIDATES, Reranking
@@ -21,6 +18,7 @@ from knowledge.scope import Scope
 from knowledge.snapshot import Snapshot, load_snapshot
 from knowledge.synonym_file import SynonymFile
 from knowledge.values import DEFAULT_COLLECTION, CollectionSummary, Hit
+from knowledge.wording import Wording
 
 log = logging.getLogger(__name__)
 
@@ -315,35 +313,22 @@ class Retriever:
 
     async def _ask_words(self, question: str, scope: Scope, top_k: int) -> _Found:
         assert self._words is not None
-        reworded = self._encoder.prepare(self._synonyms.current.rewritten(question))
+        wording = Wording(question, self._synonyms.current, self._encoder)
         try:
-            return _Found(
-                await self._words.search(reworded, partial(self._encoder.encode, question), scope=scope, top_k=top_k)
-            )
+            return _Found(await self._words.search(wording.words, wording.vector, scope=scope, top_k=top_k))
         except LANCE_ERRORS as error:
             raise IndexUnreadableError(f"the knowledge cannot be searched by its words: {error}") from error
 
     async def _ask(self, question: str, scope: Scope, top_k: int) -> _Found:
         assert self._snapshot is not None
-        # In the words of the knowledge: all of the full text's question, half of the meaning's, for a file of synonyms
-        # knows words and not what is meant by them.
-        reworded = self._encoder.prepare(self._synonyms.current.rewritten(question))
-
-        async def vector() -> Vector:
-            try:
-                if reworded == question:
-                    return await self._encoder.encode(question)
-                both = await asyncio.gather(self._encoder.encode(question), self._encoder.encode(reworded))
-                # Its product with a passage is the mean of two cosines.
-                return (both[0] + both[1]) / np.float32(2)
-            except LANCE_ERRORS as error:  # the embedder's own: no other version of the index will help
-                raise EmbedderError(f"a question cannot be embedded: {type(error).__name__}") from error
-
+        wording = Wording(question, self._synonyms.current, self._encoder)
         wanted = top_k if self._reranking is None else max(top_k, CANDIDATES)
-        hits = await self._snapshot.search(reworded, vector, scope=scope, top_k=wanted, full_text=self._full_text)
+        hits = await self._snapshot.search(
+            wording.words, wording.vector, scope=scope, top_k=wanted, full_text=self._full_text
+        )
         if self._reranking is None:
             return _Found(hits)
-        ranked = await self._reranking.sort(reworded, hits)
+        ranked = await self._reranking.sort(wording.words, hits)
         return _Found(hits[:top_k], is_whole=False) if ranked is None else _Found(ranked[:top_k])
 
 
