@@ -97,13 +97,16 @@ def insights(
     found = asyncio.run(_look(settings, since, nearest=0 if replay else limit))
     if replay:
         return _replay(settings, found, limit, at_once, as_json)
+    from bot.app import data_folder
     from bot.cli.insights_pages import overview, overview_json
+    from bot.replaying import read_replayed
 
+    replayed = read_replayed(data_folder(settings))
     if as_json:
-        report = overview_json(since, found.groups[:limit], found.nearest, total=len(found.groups))
+        report = overview_json(since, found.groups[:limit], found.nearest, replayed, total=len(found.groups))
         print_json({**report, "left_out": found.left_out})
     else:
-        click.echo("\n".join(overview(since, found.groups, found.nearest, limit, left_out=found.left_out)))
+        click.echo("\n".join(overview(since, found.groups, found.nearest, replayed, limit, left_out=found.left_out)))
     return 0
 
 
