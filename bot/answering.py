@@ -7,13 +7,17 @@ turns wait here.
 from __future__ import annotations
 
 import asyncio
+import functools
 import importlib.util
+import secrets
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 from bot.caching import Cache, health_of, open_cache
 from bot.dialogue.core import Dialogue
-from bot.dialogue.functions.registry import Functions
+from bot.dialogue.functions.registry import Functions, NoCalls
+from bot.dialogue.functions.tickets import ticket_functions
 from bot.dialogue.intents import SHIPPED
 from bot.dialogue.phrases import Phrases
 from bot.dialogue.settings import DialogueSettings
@@ -25,8 +29,8 @@ from bot.engine.fallback import REST_SECONDS, FallbackEngine
 from bot.engine.openai import OpenAIEngine
 from bot.engine.vllm import Patience, VllmEngine
 from bot.engine.vllm_settings import FROM_MODEL_SECTION, VllmSettings, problem_of
-from bot.errors import OperatorError
-from bot.messages import IncomingMessage, Turn, TurnResult
+from bot.errors import KnowledgeUnavailable, OperatorError
+from bot.messages import ConversationRef, IncomingMessage, Reply, Sender, Turn, TurnResult
 from bot.ports import Clock, Engine, SnapshotSink
 from bot.retrieval import Retrieval
 from bot.server.ports import PartHealth
@@ -75,6 +79,7 @@ class Answering:
         self._data = data
         self._engine: Engine | None = None
         self._dialogue: Dialogue | None = None
+        self._rehearsal: Dialogue | None = None
         self._knowledge: Knowledge | None = None
         self._cache: Cache | None = None
         self._opened = asyncio.Event()
@@ -128,16 +133,20 @@ class Answering:
         if not patient:
             # Somebody sits at a terminal and wants the model's answer, not the one of the engine that stands in for it.
             await engine.wait_loaded()
-        self._dialogue = Dialogue(
+        dialogue = functools.partial(
+            Dialogue,
             knowledge=retrieval,
             engine=engine,
             ticketing=self._ticketing,
-            functions=self._functions,
             understanding=understanding,
             phrases=self._phrases,
             settings=self._dialogue_settings,
             clock=self._clock,
         )
+        self._dialogue = dialogue(functions=self._functions)
+        # A turn's tickets are only effects, which nobody carries out; what a company's function does would be done.
+        harmless = Functions(ticket_functions(self._ticketing), log=NoCalls(), clock=self._clock)
+        self._rehearsal = dialogue(functions=harmless)
 
     async def wait(self) -> None:
         """Returns once turns are answered."""
@@ -164,6 +173,33 @@ class Answering:
         assert self._dialogue is not None
         return await self._dialogue.respond(turn, show)
 
+    async def newest_version(self) -> int:
+        """See `bot.replaying.Answers`."""
+        knowledge = await self.knowledge()
+        if knowledge.mender.standing:
+            return 0
+        try:
+            return await knowledge.retriever.refresh()
+        except KnowledgeError as error:
+            raise KnowledgeUnavailable(str(error)) from error
+
+    async def ask_again(self, question: str, collections: Sequence[str]) -> Reply | None:
+        """See `bot.replaying.Answers`."""
+        assert self._rehearsal is not None
+        now, name = self._clock.now(), f"again-{secrets.token_hex(8)}"
+        somewhere = ConversationRef(platform="replay", account="", channel=name)
+        sender = Sender(id=f"replay:{name}")
+        message = IncomingMessage(
+            keys=(name,),
+            conversation=somewhere,
+            sender=sender,
+            text=question,
+            sent_at=now,
+            collections=tuple(collections),
+        )
+        turn = Turn(id=name, conversation=somewhere, sender=sender, messages=(message,), started_at=now)
+        return (await self._rehearsal.respond(turn, _to_nobody)).reply
+
     def expect(self, message: IncomingMessage) -> None:
         """A turn with this message begins in a moment."""
         if self._dialogue is not None:
@@ -188,6 +224,10 @@ class Answering:
             ),
             *cache,
         )
+
+
+def _to_nobody(_: str) -> None:
+    pass
 
 
 def knowledge_config(settings: Settings) -> KnowledgeConfig:

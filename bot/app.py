@@ -39,6 +39,7 @@ from bot.ledger import product_ledger
 from bot.messages import ConversationRef
 from bot.ports import Channel, HttpChannel, Surroundings
 from bot.privacy import Redactor
+from bot.replaying import Replayer
 from bot.server.admin import AdminToken, ensure_admin_token
 from bot.server.app import build_server
 from bot.server.listening import HttpServer
@@ -139,6 +140,7 @@ class App:
         self._keeper = SourceKeeper(
             settings.knowledge.sources, make=source_maker(settings), metrics=metrics, clock=clock
         )
+        self._replayer = Replayer(self._answering, database, folder=data_folder(settings), clock=clock)
         self._lanes = Lanes(self._runner.run_turn, workers=LANE_WORKERS, metrics=metrics)
         self.intake = Inbox(
             database,
@@ -222,6 +224,7 @@ class App:
                     # Only in the process that runs for long: `kefu chat` answers from what is there.
                     working.append(group.create_task(self._keep_sources(), name="sources"))
                     working.append(group.create_task(self._answering.keep_whole(), name="index"))
+                    working.append(group.create_task(self._replayer.run(), name="replay"))
                 await stop.wait()
                 await self._drain(server, receiving)
                 for task in working:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -97,13 +97,16 @@ def insights(
     found = asyncio.run(_look(settings, since, nearest=0 if replay else limit))
     if replay:
         return _replay(settings, found, limit, at_once, as_json)
+    from bot.app import data_folder
     from bot.cli.insights_pages import overview, overview_json
+    from bot.replaying import read_replayed
 
+    replayed = read_replayed(data_folder(settings))
     if as_json:
-        report = overview_json(since, found.groups[:limit], found.nearest, total=len(found.groups))
+        report = overview_json(since, found.groups[:limit], found.nearest, replayed, total=len(found.groups))
         print_json({**report, "left_out": found.left_out})
     else:
-        click.echo("\n".join(overview(since, found.groups, found.nearest, limit, left_out=found.left_out)))
+        click.echo("\n".join(overview(since, found.groups, found.nearest, replayed, limit, left_out=found.left_out)))
     return 0
 
 
@@ -224,9 +227,12 @@ def _replay(settings: Settings, found: _Found, limit: int, at_once: int, as_json
     from bot.cli.insights_pages import replay_json, replay_page
     from bot.cli.measuring import ask_all
     from bot.cli.opening import without_a_trace
+    from bot.sections import FunctionSettings
 
     asked = {(one.question, one.collections): None for group in found.groups[:limit] for one in group.asked}
-    with without_a_trace(settings) as elsewhere:
+    # What a company's own function does would be done, however little of the question is kept.
+    harmless = replace(settings, functions=FunctionSettings())
+    with without_a_trace(harmless) as elsewhere:
         results = asyncio.run(ask_all(elsewhere, list(asked), at_once=at_once)) if asked else []
     answers = dict(zip(asked, results, strict=True))
     report = replay_json(found.groups[:limit], answers)

@@ -12,6 +12,7 @@ from bot.history.unsolved import Unsolved
 from bot.insights import Draft, Group, solved
 from bot.messages import Outcome
 from bot.privacy import mask
+from bot.replaying import Replayed
 from knowledge.values import Hit
 
 _EXAMPLES = 3
@@ -31,7 +32,13 @@ def shown(text: str) -> str:
 
 
 def overview(
-    since: datetime, groups: Sequence[Group], nearest: Sequence[Sequence[Hit]], limit: int, *, left_out: bool
+    since: datetime,
+    groups: Sequence[Group],
+    nearest: Sequence[Sequence[Hit]],
+    replayed: Replayed,
+    limit: int,
+    *,
+    left_out: bool,
 ) -> Iterator[str]:
     """The groups for a reader, line by line."""
     day = since.astimezone().strftime("%Y-%m-%d %H:%M")
@@ -44,13 +51,13 @@ def overview(
         yield "There are more, which are older and not counted here; look at less time with --since."
     for one, hits in zip(groups[:limit], nearest, strict=True):
         yield ""
-        yield from _group(one, hits)
+        yield from _group(one, hits, replayed)
     if len(groups) > limit:
         yield ""
         yield f"{_count(len(groups) - limit, 'more group')}; see them with --limit {len(groups)}."
 
 
-def _group(group: Group, hits: Sequence[Hit]) -> Iterator[str]:
+def _group(group: Group, hits: Sequence[Hit], replayed: Replayed) -> Iterator[str]:
     people = "1 person" if group.people == 1 else f"{group.people} people"
     reasons = ", ".join(f"{count} {_REASONS[reason]}" for reason, count in group.reasons.items() if count)
     yield f"{group.id}  {_count(len(group.asked), 'question')} of {people}: {reasons}"
@@ -62,12 +69,16 @@ def _group(group: Group, hits: Sequence[Hit]) -> Iterator[str]:
         yield f"  nearest: {hit.document}  {shown(hit.title)}"
     if not hits:
         yield "  nearest: nothing is indexed there"
+    done, asked = replayed.counts([one.turn for one in group.asked])
+    if asked:
+        verdict = "solved" if done == asked else f"{done} of {asked} solved" if done else "not solved yet"
+        yield f"  asked again in version {replayed.version}: {verdict}"
     if group.tickets:
         yield f"  tickets: {', '.join(group.tickets)}"
 
 
 def overview_json(
-    since: datetime, groups: Sequence[Group], nearest: Sequence[Sequence[Hit]], *, total: int
+    since: datetime, groups: Sequence[Group], nearest: Sequence[Sequence[Hit]], replayed: Replayed, *, total: int
 ) -> dict[str, Any]:
     """The groups as the object of `--json`; `total` counts those that are not among them too."""
     return {
@@ -84,6 +95,7 @@ def overview_json(
                 "collections": list(one.collections),
                 "tickets": list(one.tickets),
                 "first_at": one.asked[0].at.isoformat(),
+                "replayed": _replayed(replayed, one),
                 "last_at": max(asked.at for asked in one.asked).isoformat(),
                 "nearest": [
                     {"id": hit.id, "document": hit.document, "title": hit.title, "dense": round(hit.dense, 4)}
@@ -93,6 +105,11 @@ def overview_json(
             for one, hits in zip(groups, nearest, strict=True)
         ],
     }
+
+
+def _replayed(replayed: Replayed, group: Group) -> dict[str, int] | None:
+    done, asked = replayed.counts([one.turn for one in group.asked])
+    return {"version": replayed.version, "asked": asked, "solved": done} if asked else None
 
 
 # --- A draft ------------------------------------------------------------------------------------------

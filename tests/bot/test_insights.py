@@ -9,9 +9,11 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
+from bot.cli.insights_pages import overview, overview_json
 from bot.history.unsolved import Unsolved
 from bot.insights import MAX_QUESTIONS, clusters, draft, group, solved, wordings
 from bot.messages import Outcome
+from bot.replaying import Replayed
 from knowledge.documents.text import markdown_document
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -124,3 +126,24 @@ def test_a_draft_is_a_document_that_sync_reads() -> None:
     assert not draft("q", [], ["a"]).masked
     with pytest.raises(ValueError, match="needs an answer"):
         draft("q", [], [])
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "line"),
+    [
+        ({"t1": True, "t2": False, "t3": True}, "asked again in version 13: 2 of 3 solved"),
+        ({"t1": True, "t2": True, "t3": None}, "asked again in version 13: solved"),
+        ({"t1": False}, "asked again in version 13: not solved yet"),
+        ({"t1": None, "t9": True}, ""),
+    ],
+)
+def test_what_the_bot_found_when_it_asked_again_stands_under_the_group(
+    outcomes: dict[str, bool | None], line: str
+) -> None:
+    near = np.array([[11.0, 10.0], [11.0, 10.1], [11.0, 9.9]], dtype=np.float32)
+    groups = group(BIKES, near[: len(wordings(BIKES))], MIDDLE)
+    replayed = Replayed(version=13, solved=outcomes)
+    told = [one.strip() for one in overview(START, groups, [()] * len(groups), replayed, 9, left_out=False)]
+    assert [one for one in told if one.startswith("asked again")] == ([line] if line else [])
+    (shown,) = overview_json(START, groups, [()] * len(groups), replayed, total=1)["groups"]
+    assert (shown["replayed"] is None) == (not line)

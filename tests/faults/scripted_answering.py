@@ -43,6 +43,17 @@ class Answering:
         """There is none to keep in sync."""
         await asyncio.Event().wait()
 
+    async def keep_whole(self) -> None:
+        """There is no index to keep."""
+        await asyncio.Event().wait()
+
+    async def newest_version(self) -> int:
+        """None that anything could be asked of."""
+        return 0
+
+    def measure(self) -> None:
+        """There is nothing to measure."""
+
     def expect(self, message: IncomingMessage) -> None:
         """A script needs no time to prepare."""
 

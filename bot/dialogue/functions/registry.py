@@ -39,6 +39,21 @@ class Call:
     arguments: Arguments
 
 
+class NoCalls:
+    """A `bot.ports.CallLog` that remembers nothing, for functions that change nothing outside."""
+
+    async def find(self, key: str) -> CallRecord | None:
+        """See `CallLog`."""
+        return None
+
+    async def begin(self, key: str, *, function: str, turn_id: str, requester: str) -> CallRecord | None:
+        """See `CallLog`."""
+        return None
+
+    async def finish(self, key: str, result: Mapping[str, Any]) -> None:
+        """See `CallLog`."""
+
+
 class Functions:
     """Every function of the house. Holds nothing of any conversation."""
 
