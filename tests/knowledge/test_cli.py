@@ -33,7 +33,7 @@ def kefu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     """Runs `kefu knowledge …` on a folder of the test's own, with an embedder that takes no time."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("KEFU_KNOWLEDGE__URI", str(tmp_path / "index"))
-    monkeypatch.setattr("knowledge.service.create_embedder", lambda name: HashingEmbedder())
+    monkeypatch.setattr("knowledge.service.create_embedder", lambda name, **_: HashingEmbedder())
 
     def run(*arguments: str) -> Outcome:
         with pytest.raises(SystemExit) as left:
@@ -141,7 +141,7 @@ def test_another_embedder_is_one_line_that_names_rebuild(
     kefu: Kefu, faq: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kefu("sync", str(faq))
-    monkeypatch.setattr("knowledge.service.create_embedder", lambda name: HashingEmbedder("other", 16))
+    monkeypatch.setattr("knowledge.service.create_embedder", lambda name, **_: HashingEmbedder("other", 16))
     refused = kefu("sync", str(faq))
     assert refused.status == 1
     assert "--rebuild" in refused.err
