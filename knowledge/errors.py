@@ -2,6 +2,7 @@
 
 KnowledgeError
 ├── EmbedderError        the embedder is unknown, not installed, fails, or its weights are not the pinned ones
+│   └── EmbedderAwayError    its server can not be reached, or has too much to do: later it may work as it is
 ├── IndexMismatchError   the index was made with another embedder, or by a newer kefu
 ├── IndexMissingError    nothing has been indexed at this address yet
 ├── IndexUnreadableError the index is there but cannot be read
@@ -17,6 +18,10 @@ class KnowledgeError(Exception):
 
 
 class EmbedderError(KnowledgeError):
+    pass
+
+
+class EmbedderAwayError(EmbedderError):
     pass
 
 
