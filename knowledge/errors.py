@@ -2,6 +2,7 @@
 
 KnowledgeError
 ├── EmbedderError        the embedder is unknown, not installed, fails, or its weights are not the pinned ones
+│   └── EmbedderAwayError    its server can not be reached, or has too much to do: later it may work as it is
 ├── IndexMismatchError   the index was made with another embedder, or by a newer kefu
 │   └── IndexOutdatedError   … or by an older one: `kefu run` and every sync make it anew from the ledger
 ├── IndexMissingError    nothing has been indexed at this address yet
@@ -20,6 +21,10 @@ class KnowledgeError(Exception):
 
 
 class EmbedderError(KnowledgeError):
+    pass
+
+
+class EmbedderAwayError(EmbedderError):
     pass
 
 

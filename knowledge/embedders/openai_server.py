@@ -21,7 +21,7 @@ import numpy as np
 from knowledge.chunking import estimate_all
 from knowledge.embedders.base import Kind, Vector
 from knowledge.embedders.common import clean_for_model, normalized
-from knowledge.errors import EmbedderError
+from knowledge.errors import EmbedderAwayError, EmbedderError
 
 _TEXTS_AT_ONCE = 64
 _BYTES_AT_ONCE = 128 * 1024
@@ -57,6 +57,10 @@ class _Failed(Exception):
         self.rest = rest
         self.too_long = too_long
 
+    def told(self) -> EmbedderError:
+        """What callers get: one line."""
+        return EmbedderAwayError(str(self)) if self.retry else EmbedderError(str(self))
+
 
 class OpenAIEmbedder:
     """Questions and passages are sent alike: the protocol does not tell them apart."""
@@ -64,7 +68,8 @@ class OpenAIEmbedder:
     def __init__(self, model: str, *, url: str, key: str, patience: Patience | None = None) -> None:
         """Asks the server for one vector, to learn how long they are.
 
-        Raises EmbedderError when there is no address, or the server does not give that one.
+        Raises EmbedderError when there is no address or the server does not give that one, EmbedderAwayError where it
+        may give it later.
         """
         if not model or not url:
             raise EmbedderError(
@@ -87,7 +92,7 @@ class OpenAIEmbedder:
             self._dimension: int = self._ask(["kefu"], self._patience.question).shape[1]
         except _Failed as error:
             self._client.close()
-            raise EmbedderError(str(error)) from None
+            raise error.told() from None
 
     @property
     def name(self) -> str:
@@ -122,7 +127,7 @@ class OpenAIEmbedder:
         try:
             parts += [self._embed(batch, seconds) for batch in _batches(cleaned)]
         except _Failed as error:
-            raise EmbedderError(str(error)) from None
+            raise error.told() from None
         return np.concatenate(parts)
 
     def _embed(self, texts: list[str], seconds: float) -> Vector:

@@ -16,7 +16,7 @@ from aiohttp import web
 from knowledge.config import KnowledgeConfig
 from knowledge.embedders import create_embedder
 from knowledge.embedders.openai_server import OpenAIEmbedder, Patience
-from knowledge.errors import EmbedderError, IndexMismatchError
+from knowledge.errors import EmbedderAwayError, EmbedderError, IndexMismatchError
 from knowledge.service import open_knowledge
 from tests.fakes.embeddings_api import FakeEmbeddings, Json, Spoiled, failing, saying, vector_of
 
@@ -139,6 +139,7 @@ async def test_what_is_wrong_is_one_line_without_key_or_text(
     server.spoil = [fault]
     with pytest.raises(EmbedderError, match=words) as raised:
         await asyncio.to_thread(embedder.embed, ["我的密码是 swordfish"], "passage")
+    assert not isinstance(raised.value, EmbedderAwayError)
     told = f"{raised.value}{raised.value.__cause__}"
     assert "\n" not in told
     assert "swordfish" not in told
@@ -176,7 +177,8 @@ async def test_closing_ends_what_waits(embedder: OpenAIEmbedder, server: FakeEmb
 async def test_a_wrong_key_and_a_missing_server_are_told_at_the_start(server: FakeEmbeddings) -> None:
     with pytest.raises(EmbedderError, match="refuses the key"):
         await asyncio.to_thread(create_embedder, "openai:tiny", url=server.url, key="other")
-    with pytest.raises(EmbedderError, match=r"can not be reached: look at knowledge\.embedder_url"):
+    # Away and not wrong: whoever starts may wait for it.
+    with pytest.raises(EmbedderAwayError, match=r"can not be reached: look at knowledge\.embedder_url"):
         await asyncio.to_thread(OpenAIEmbedder, "tiny", url="http://127.0.0.1:1/v1", key="", patience=QUICK)
     for name, url in (("openai:tiny", ""), ("openai:", server.url)):
         with pytest.raises(EmbedderError, match=r"knowledge\.embedder_url"):
