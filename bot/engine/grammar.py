@@ -23,6 +23,7 @@ A call may stand without its tags: Qwen2.5-Coder-1.5B wants to call for every wi
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
@@ -51,6 +52,8 @@ than a sentence that the tag ended in its middle."""
 _FRAME_TOKENS = 40
 """What the JSON around an answer takes, at the most."""
 _LEAST_CHARS = 16
+_CALLS = 256
+"""Functions whose form is kept."""
 
 
 def longest_answer(max_answer_chars: int, max_tokens: int) -> int:
@@ -66,18 +69,21 @@ def output_tag(functions: Sequence[FunctionSpec], *, max_chars: int) -> str:
     """
     text, sure = _string(0, max_chars), _like(_CONFIDENCE)
     answer = _in_a_row(_exactly('{"response": '), text, _exactly(', "confidence": '), sure, _exactly("}"))
-    calls = [_call(spec) for spec in functions if not spec.withheld]
+    calls = [_call(spec.name, json.dumps(spec.parameters)) for spec in functions if not spec.withheld]
     return json.dumps({"type": "structural_tag", "format": _either([answer, *calls])})
 
 
-def _call(spec: FunctionSpec) -> Format:
+@functools.lru_cache(maxsize=_CALLS)
+def _call(name: str, schema: str) -> Format:
+    """The same for every prompt that offers the function, so it is made once. `schema`: of its arguments, as JSON."""
+    parameters = json.loads(schema)
     try:
-        arguments = _value(spec.parameters, spec.parameters.get("$defs", {}))
+        arguments = _value(parameters, parameters.get("$defs", {}))
     except RecursionError:
-        raise SettingsError(f"the arguments of the function {spec.name} hold themselves") from None
+        raise SettingsError(f"the arguments of the function {name} hold themselves") from None
     except _Unwritable as problem:
-        raise SettingsError(f"the arguments of the function {spec.name} can not be constrained: {problem}") from None
-    call = _in_a_row(_exactly(f'{{"name": {json.dumps(spec.name)}, "arguments": '), arguments, _exactly("}"))
+        raise SettingsError(f"the arguments of the function {name} can not be constrained: {problem}") from None
+    call = _in_a_row(_exactly(f'{{"name": {json.dumps(name)}, "arguments": '), arguments, _exactly("}"))
     return _either([_in_a_row(_exactly(f"{CALL_BEGINS}\n"), call, _exactly(f"\n{CALL_ENDS}")), call])
 
 

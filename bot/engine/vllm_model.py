@@ -7,7 +7,6 @@ Written against vLLM 0.32 and 0.33. The engine runs in processes of its own; thi
 from __future__ import annotations
 
 import asyncio
-import functools
 import itertools
 import logging
 import os
@@ -22,6 +21,7 @@ from bot.engine import processes
 from bot.engine.chat import chat_of
 from bot.engine.grammar import longest_answer, output_tag
 from bot.engine.model import Finish, Load, LoadFailed, Piece, Rendered
+from bot.engine.tokens import PromptTokens
 from bot.engine.vllm_settings import VllmSettings, no_room
 from bot.errors import BadOutput, EngineUnavailable, SettingsError
 from bot.messages import FunctionSpec, Prompt
@@ -91,7 +91,7 @@ class VllmModel:
         self._tokenizer = engine.get_tokenizer()
         self._room = engine.model_config.max_model_len - settings.max_tokens
         self._numbers = itertools.count(1)
-        self._count = functools.lru_cache(maxsize=2048)(self._count_tokens)
+        self._tokens = PromptTokens(self._tokenizer)
 
     @property
     def dead(self) -> bool:
@@ -106,7 +106,7 @@ class VllmModel:
 
     def render(self, prompt: Prompt) -> Rendered:
         prompt = replace(prompt, functions=self._offered(prompt.functions))
-        chat = chat_of(prompt, room=self._room, history_tokens=self._settings.history_tokens, count=self._count)
+        chat = chat_of(prompt, room=self._room, history_tokens=self._settings.history_tokens, count=self._tokens.count)
         if chat.question_shortened or chat.passages_left_out:
             log.info(
                 "a prompt was shortened",
@@ -117,9 +117,8 @@ class VllmModel:
         text = self._tokenizer.apply_chat_template(
             list(chat.messages), tools=list(chat.tools) or None, add_generation_prompt=True, tokenize=False
         )
-        tokens = self._tokenizer(text, add_special_tokens=False)["input_ids"]
         most = longest_answer(prompt.max_answer_chars, self._settings.max_tokens)
-        return Rendered(tokens=tokens, constraint=output_tag(prompt.functions, max_chars=most))
+        return Rendered(tokens=self._tokens.of(text), constraint=output_tag(prompt.functions, max_chars=most))
 
     def _offered(self, functions: Sequence[FunctionSpec]) -> tuple[FunctionSpec, ...]:
         """Those that a model can be held to. The others are not called: what they would be called with is anybody's
@@ -161,7 +160,7 @@ class VllmModel:
 
     async def _try_out(self, tokens: int) -> None:
         """So many tokens of an output that is constrained and sampled as every other is."""
-        prompt = self._tokenizer("你好", add_special_tokens=False)["input_ids"]
+        prompt = self._tokens.of("你好")
         parameters = self._parameters(output_tag((), max_chars=tokens), tokens)
         async with aclosing(self._generate(prompt, parameters)) as outputs:
             async for _ in outputs:
@@ -229,9 +228,6 @@ class VllmModel:
             if not ended:
                 # vLLM aborts what is cancelled, but not while it is still being handed over (its issue 57061).
                 await self._engine.abort(request)
-
-    def _count_tokens(self, text: str) -> int:
-        return len(self._tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
 def _shut_down(engine: Any) -> None:

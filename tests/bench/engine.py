@@ -230,7 +230,7 @@ async def _at_rest(bench: Bench, questions: Sequence[str]) -> None:
 
 
 def _median(seconds: Sequence[float]) -> str:
-    return f"{statistics.median(seconds) * 1000:.0f} ms" if seconds else "none"
+    return f"{statistics.median(seconds) * 1000:.1f} ms" if seconds else "none"
 
 
 async def measure(settings: Settings, questions: Sequence[str], *, alone: bool) -> None:
