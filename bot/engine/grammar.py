@@ -70,6 +70,12 @@ def output_tag(functions: Sequence[FunctionSpec], *, max_chars: int) -> str:
     return json.dumps({"type": "structural_tag", "format": _either([answer, *calls])})
 
 
+def rewriting_tag(max_chars: int) -> str:
+    """The structural tag of a follow-up that is rewritten, as JSON."""
+    question = _in_a_row(_exactly('{"question": '), _string(1, max_chars), _exactly("}"))
+    return json.dumps({"type": "structural_tag", "format": question})
+
+
 def _call(spec: FunctionSpec) -> Format:
     try:
         arguments = _value(spec.parameters, spec.parameters.get("$defs", {}))
