@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from bot.dialogue.followups import subject
 from bot.dialogue.language import shown
 from bot.dialogue.rules import ticket_numbers
-from bot.dialogue.text import bare, can_be_shown_unchecked, clean, clipped, terms, visible
+from bot.dialogue.text import bare, can_be_shown_unchecked, clean, clipped, fold, terms, visible
 from bot.messages import FollowUp, Language
 
 MOST_CHARS = 120
@@ -51,6 +51,7 @@ def usable(said: str, followup: FollowUp, *, ticket_prefix: str) -> str:
 
 
 def _of_one_matter(text: str, followup: FollowUp) -> bool:
-    """Whether it shares something with the follow-up, where that names anything, and with the conversation."""
-    asked, new = terms(text), terms(subject(followup.text))
-    return bool(asked & (new or terms("\n".join(followup.earlier))))
+    """Whether it shares something with the follow-up, where that names anything, else with what was said before."""
+    wanted = terms(subject(followup.text)) or terms("\n".join(followup.earlier))
+    # Chinese words are pairs of characters: of 「能不能退」 one is left, which 「能不能退货」 has in a pair.
+    return bool(terms(text) & wanted) or any(not term.isascii() and term in fold(text) for term in wanted)

@@ -14,7 +14,7 @@ from dataclasses import replace
 from bot.dialogue.prompt import estimated_tokens
 from bot.engine.chat import Chat, asked_again, chat_of, repair_tokens
 from bot.engine.openai_events import EventStream, OutputCutOff, ReplyReader, Usage, read_chunk
-from bot.engine.openai_request import Ask, Constraint, Form
+from bot.engine.openai_request import Ask, Constraint, Form, rewriting_of
 from bot.engine.openai_server import (
     ModelServer,
     OfferedModel,
@@ -27,7 +27,7 @@ from bot.engine.openai_server import (
 )
 from bot.engine.openai_standing import Standing
 from bot.engine.output import SaidAnswer, read_rewriting
-from bot.engine.rewriting import MAX_CHARS, MAX_TOKENS, Rewriter, messages_of
+from bot.engine.rewriting import Rewriter
 from bot.errors import BadOutput, EngineBusy, EngineError, EngineTimeout, EngineUnavailable
 from bot.messages import Answered, Delta, EngineOutput, FollowUp, FunctionCall, Prompt, Rewritten
 from bot.ports import Clock, EngineHealth
@@ -127,15 +127,7 @@ class OpenAIEngine:
     async def _rewritten(self, followup: FollowUp) -> Rewritten:
         if self._slots is not None and self._slots.locked():
             raise EngineBusy("as many generations run as model.max_concurrency allows")
-        ask = Ask(
-            model=self._settings.name,
-            messages=messages_of(followup),
-            max_chars=MAX_CHARS,
-            rewriting=True,
-            temperature=0.0,
-            top_p=self._settings.top_p,
-            max_tokens=MAX_TOKENS,
-        )
+        ask = rewriting_of(followup, model=self._settings.name)
         reply, deadline = ReplyReader(), self._clock.monotonic() + self._settings.timeout_seconds
         async with self._slot(), aclosing(self._snapshots(ask, reply, deadline)) as snapshots:
             with self._metrics.engine_running.track_inprogress():

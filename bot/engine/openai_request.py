@@ -34,8 +34,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bot.engine.grammar import longest_answer, output_tag, rewriting_tag
+from bot.engine.rewriting import MAX_CHARS, MAX_TOKENS, messages_of
 from bot.errors import SettingsError
-from bot.messages import FunctionSpec
+from bot.messages import FollowUp, FunctionSpec
 
 
 class Constraint(enum.IntEnum):
@@ -78,6 +79,19 @@ class Ask:
     temperature: float
     top_p: float
     max_tokens: int
+
+
+def rewriting_of(followup: FollowUp, *, model: str) -> Ask:
+    """What asks for a follow-up to be rewritten."""
+    return Ask(
+        model=model,
+        messages=messages_of(followup),
+        max_chars=MAX_CHARS,
+        rewriting=True,
+        temperature=0.0,
+        top_p=1.0,
+        max_tokens=MAX_TOKENS,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,9 @@ import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from bot.dialogue.followups import ALONE_WEIGHT, REWRITTEN_WEIGHT, combined, followed, leans_back, mixed, subject
@@ -35,8 +37,12 @@ ROOT = Path(__file__).parents[2]
 SPLITS = ("tune", "report")
 TOP = 5
 LIMIT_SECONDS = 2 * 3600.0
+PERSON = "a person"
+"""Whoever wrote the file: its field "whole" is what a careful reader makes of a follow-up, before any search."""
 BASE = "two searches mixed"
 """Others are compared with what is done without an engine."""
+
+NOBODY: Mapping[Any, str] = MappingProxyType({})
 
 Passages: TypeAlias = tuple[Passage, ...]
 
@@ -81,6 +87,14 @@ class Conversation:
         )
 
 
+KINDS: Mapping[str, Callable[[Conversation], bool]] = {
+    "follow-ups": lambda at: not at.standalone,
+    "of those, second messages": lambda at: not at.standalone and len(at.turns) == 2,
+    "of those, third messages": lambda at: not at.standalone and len(at.turns) > 2,
+    "standing alone": lambda at: at.standalone,
+}
+
+
 class Searches:
     """The ways to search for a conversation's last message. Each gives the passages of its one or several searches."""
 
@@ -96,7 +110,9 @@ class Searches:
     async def concatenated(self, at: Conversation) -> Passages:
         return await self.one(combined(at.previous, at.text), at)
 
-    async def mix(self, at: Conversation, rewritten: str = "", *, weight: float = REWRITTEN_WEIGHT) -> Passages:
+    async def mix(
+        self, at: Conversation, by: Mapping[Conversation, str] = NOBODY, *, weight: float = REWRITTEN_WEIGHT
+    ) -> Passages:
         """As in `bot.dialogue.questions`."""
         if not at.leans:
             return await self.alone(at)
@@ -104,13 +120,13 @@ class Searches:
             (ALONE_WEIGHT, await self._wide(subject(at.text), at)),
             (1 - ALONE_WEIGHT, await self._wide(combined(at.previous, at.text), at)),
         ]
-        if rewritten:
+        if rewritten := by.get(at):
             searches.append((weight, await self._wide(rewritten, at)))
         return mixed(*searches, limit=TOP)
 
-    async def instead(self, at: Conversation, rewritten: str) -> Passages:
+    async def instead(self, at: Conversation, by: Mapping[Conversation, str]) -> Passages:
         """The rewriting in place of both; both where there is none."""
-        return await self.one(rewritten, at) if at.leans and rewritten else await self.mix(at)
+        return await self.one(by[at], at) if at.leans and by.get(at) else await self.mix(at)
 
     async def _wide(self, words: str, at: Conversation) -> Passages:
         return await self._knowledge.search(words, collections=[at.collection], limit=2 * TOP)
@@ -159,8 +175,8 @@ async def measured(
             rewritten = {
                 at: checked(at, line["text"]) for at, line in zip(conversations, lines, strict=True) if line["text"]
             }
-            ways[f"rewritten by {model}"] = lambda at, by=rewritten: searches.instead(at, by.get(at, ""))
-            ways[f"mixed with {model}'s"] = lambda at, by=rewritten: searches.mix(at, by.get(at, ""))
+            ways[f"rewritten by {model}"] = partial(searches.instead, by=rewritten)
+            ways[f"mixed with {model}'s"] = partial(searches.mix, by=rewritten)
         return {
             name: [await rank_of(at, await way(at), understanding) for at in conversations]
             for name, way in ways.items()
@@ -235,14 +251,16 @@ def _signed(value: float) -> str:
 
 
 def cost(conversations: Sequence[Conversation], lines: Sequence[Mapping[str, Any]]) -> str:
-    """What one model's rewritings took, and how many could be used."""
+    """What one's rewritings took, and how many could be used."""
     asked = [(at, line) for at, line in zip(conversations, lines, strict=True) if at.leans]
-    seconds = sorted(line["seconds"] for _, line in asked)
     used = sum(bool(checked(at, line["text"])) for at, line in asked)
-    late = sum(one > 1.5 for one in seconds)
+    said = f"of {len(asked)} messages that lean back, {used} rewritten"
+    seconds = sorted(line["seconds"] for _, line in asked if "seconds" in line)
+    if not seconds:
+        return said
     return (
-        f"{len(asked)} asked, {used} used; {statistics.median(seconds):.1f} s at the median, "
-        f"{seconds[len(seconds) * 9 // 10]:.1f} s at the ninetieth percentile; {late} later than 1.5 s"
+        f"{said}; {statistics.median(seconds):.1f} s at the median, "
+        f"{seconds[len(seconds) * 9 // 10]:.1f} s at the ninetieth percentile"
     )
 
 
@@ -256,11 +274,12 @@ def main() -> None:
     parser.add_argument("--split", choices=SPLITS, action="append", dest="splits")
     arguments = parser.parse_args()
     conversations = [Conversation.of(row) for row in _rows()]
-    said = {folder.absolute().name: ask(folder, arguments.python, arguments.said) for folder in arguments.models}
+    said = {PERSON: [{"text": row.get("whole", "")} for row in _rows()]}
+    said |= {folder.absolute().name: ask(folder, arguments.python, arguments.said) for folder in arguments.models}
     ranks = asyncio.run(measured(conversations, said))
     for split in arguments.splits or SPLITS:
-        for standalone, title in ((False, "follow-ups"), (True, "standing alone")):
-            chosen = [at for at, one in enumerate(conversations) if one.split == split and one.standalone is standalone]
+        for title, wanted in KINDS.items():
+            chosen = [at for at, one in enumerate(conversations) if one.split == split and wanted(one)]
             sys.stdout.write(table(f"{split}, {title}", ranks, chosen) + "\n\n")
     for model, lines in said.items():
         sys.stdout.write(f"{model}: {cost(conversations, lines)}\n")

@@ -112,7 +112,7 @@ class OverHttp(Stage):
     def _answer(act: Act, body: dict[str, Any]) -> Answer:
         asked = body["messages"][-1]["content"]
         # The question is the end of what is asked; what asks again stands after it. A follow-up is asked otherwise.
-        question = asked.split("客户的问题：\n")[-1].split("最后一句：\n- ")[-1].split("\n")[0]
+        question = asked.split("客户的问题：\n")[-1].split("现在问：")[-1].split("\n")[0]
         answer = json.dumps({"response": question, "confidence": 0.9}, ensure_ascii=False)
         match act:
             case Calls(name=name, arguments=arguments):

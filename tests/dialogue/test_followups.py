@@ -136,6 +136,8 @@ def test_the_file_has_conversations_of_every_kind() -> None:
     assert sum(kinds.values()) >= 120 and len(kinds) == 16
     for language in ("zh", "en"):
         assert sum(count for kind, count in kinds.items() if kind[:2] == (language, 3)) >= 25
+    for row in rows("conversations.jsonl"):
+        assert bool(row.get("whole")) != row["standalone"], row["turns"]
     halves = Counter(row["split"] for row in rows("conversations.jsonl"))
     assert abs(halves["tune"] - halves["report"]) <= 4
 

@@ -42,8 +42,11 @@ def test_what_never_changes_stands_first_and_is_of_the_form_that_is_asked_for(la
     for message in fixed:
         if message["role"] == "assistant":
             assert 0 < len(read_rewriting(message["content"])) <= MAX_CHARS
-    asked = "Last message:" if language == "en" else "最后一句："
-    assert last["role"] == "user" and last["content"].endswith(f"\n- a\n- b\n{asked}\n- and to Canada?")
+    told = {
+        "en": "Said before:\n- a\n- b\nLast message:\n- and to Canada?",
+        "zh": "之前说：a；b\n现在问：and to Canada?",
+    }
+    assert last == {"role": "user", "content": told[language]}
 
 
 def test_the_customers_words_end_no_message_and_call_nothing() -> None:
