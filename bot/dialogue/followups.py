@@ -4,7 +4,8 @@ Two searches beat either one: the message alone knows the new subject (returns),
 question knows what is asked about it ("and to Canada?" after "How long does delivery take?"). Their scores are mixed.
 For the follow-ups of tests/data/conversations.jsonl that nothing was tuned on, the right passage then comes first in
 .77 of cases, against .66 for the message alone and .62 for the concatenation, which drowns the new subject in the old.
-What an engine makes of the message is a third search where there is one (`bot.dialogue.rewriting`, docs/performance.md).
+What an engine makes of the message is a third search where there is one (`bot.dialogue.rewriting`; docs/performance.md
+has the table).
 
 Only messages that are tied to what went before are searched so. Leaning on the previous question whenever a message is
 short, or found little, was tried: it answers 8 % more of the short follow-ups, and takes a fifth of the questions that

@@ -263,7 +263,7 @@ class EngineContract:
     @pytest.mark.parametrize("act", [pytest.param(Echo(), id="an answer"), *BROKEN])
     async def test_what_is_no_rewriting_is_none(self, stage: Stage, act: Act) -> None:
         engine = await self._started(stage, act)
-        assert await rewritten(engine, seconds=2.0) is None
+        assert await rewritten(engine, seconds=0.8) is None
         await stage.at_rest()
 
     async def test_a_rewriting_that_takes_too_long_is_none_and_frees_everything(self, stage: Stage) -> None:
