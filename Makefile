@@ -78,6 +78,10 @@ bench: $(DEV_READY) ## measure turns: overhead, saturation, memory, time to read
 bench-retrieval: $(DEV_READY) ## measure retrieval on labelled questions (make bench-retrieval DATA=folder)
 	$(BIN)/python -m tests.bench.retrieval $(DATA) $(ARGS)
 
+.PHONY: bench-followups
+bench-followups: $(DEV_READY) ## ways to search for a follow-up (make bench-followups MODELS="folder folder")
+	$(BIN)/python -m tests.bench.followups --python $(ENGINE_VENV)/bin/python $(MODELS) $(ARGS)
+
 DATA ?= ../shared/data
 
 .PHONY: eval-engines

@@ -313,6 +313,7 @@ def dialogue_settings(settings: Settings) -> DialogueSettings:
         language=dialogue.language,
         refusal=dialogue.refusal,
         persona=dialogue.persona,
+        rewrite_seconds=dialogue.rewrite_seconds,
         top_k=settings.knowledge.top_k,
         sla_hours=settings.tickets.sla_hours,
         turn_seconds=settings.model.timeout_seconds + TURN_MARGIN_SECONDS,

@@ -157,6 +157,26 @@ class Source:
     score: float = 0.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FollowUp:
+    """A message that leans on what was said before it: 「加拿大呢？」."""
+
+    text: str
+    earlier: tuple[str, ...]
+    """What the same customer said before, oldest first; nobody else's words."""
+    language: Language
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rewritten:
+    """A follow-up as an engine would have asked it of somebody who heard nothing before: 「寄到加拿大要几天？」."""
+
+    text: str
+    """As the engine said it; whoever uses it checks it."""
+    tokens: int = 0
+    """What it cost."""
+
+
 # -- History: a closed union, so that a reader of it must think of every author. --
 
 

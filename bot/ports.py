@@ -15,12 +15,14 @@ from sqlalchemy import Connection
 from bot.messages import (
     ConversationRef,
     EngineOutput,
+    FollowUp,
     HistoryEntry,
     IncomingMessage,
     Passage,
     Prompt,
     Receipt,
     Reply,
+    Rewritten,
     Ticket,
 )
 from bot.telemetry import Metrics
@@ -93,6 +95,13 @@ class Engine(Protocol):
         :raises EngineUnavailable: down, loading or full.
         :raises EngineTimeout: no output in time.
         :raises BadOutput: the output can not be used.
+        """
+
+    async def rewrite(self, followup: FollowUp, *, seconds: float) -> Rewritten | None:
+        """The follow-up as a question that can be searched for alone.
+
+        None where that can not be had within `seconds`: there is no model, it is down, loading or busy, or says
+        something else. Raises none of that: a turn goes on without. Cancelling it frees everything it held.
         """
 
     def health(self) -> EngineHealth:

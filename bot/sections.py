@@ -223,6 +223,8 @@ class DialogueSettings(Section):
     """What to say when the knowledge has nothing; "" for the built-in sentence of each language."""
     persona: str = ""
     """Who the model is told it is; "" for the built-in description."""
+    rewrite_seconds: float = Field(default=1.5, ge=0.0, le=60.0)
+    """How long the search for a follow-up waits for the model to rewrite it; 0 searches without."""
 
 
 class TicketSettings(Section):

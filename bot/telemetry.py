@@ -384,6 +384,15 @@ class Metrics:
             ),
             ("kind",),
         )
+        self.engine_rewritings = Labelled(
+            Counter(
+                "kefu_engine_rewritings",
+                "Follow-ups the engine was to rewrite for the search: done, late, busy, failed.",
+                ("became",),
+                registry=registry,
+            ),
+            ("became",),
+        )
         self.source_last_success = Labelled(
             Gauge(
                 "kefu_source_last_success_timestamp_seconds",

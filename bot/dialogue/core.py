@@ -284,20 +284,22 @@ class Dialogue:
     async def _findings(self, moment: Moment, asked: Sequence[tuple[str, Reading]]) -> list[Finding]:
         findings: list[Finding] = []
         previous = moment.turn.state.question
+        said = _customers_words(moment.turn) or [previous]
         if moment.heard.quote and len(moment.heard.quote) <= 80:
-            previous = moment.heard.quote
+            previous, said = moment.heard.quote, [moment.heard.quote]
         for text, reading in asked:
-            said = "\n\n".join(finding.text for finding in findings if finding.text)
+            told = "\n\n".join(finding.text for finding in findings if finding.text)
             finding = await self._questions.answer(
                 reading.rest or text,
                 previous=previous,
+                said=said,
                 turn=moment.turn,
                 language=moment.language,
                 wish=reading.wish,
-                show=_after(said, moment.show) if said else moment.show,
+                show=_after(told, moment.show) if told else moment.show,
             )
             findings.append(finding)
-            previous = finding.question
+            previous, said = finding.question, [*said, text]
             if finding.call is not None:
                 break
         return findings
@@ -414,14 +416,18 @@ class Dialogue:
         """What the customer asked last, in their words."""
         if moment.turn.state.question:
             return moment.turn.state.question
-        said = [without_command(entry.text) for entry in moment.turn.history if isinstance(entry, CustomerSaid)]
-        return next((words for words in reversed(said) if words), "")
+        return next((words for words in reversed(_customers_words(moment.turn)) if words), "")
 
 
 _DOWN: dict[type[Exception], Phrase] = {
     KnowledgeUnavailable: Phrase.KNOWLEDGE_DOWN,
     FunctionFailed: Phrase.FUNCTION_FAILED,
 }
+
+
+def _customers_words(turn: Turn) -> list[str]:
+    """What this person said before the turn, oldest first."""
+    return [without_command(entry.text) for entry in turn.history if isinstance(entry, CustomerSaid)]
 
 
 def _after(preface: str, show: SnapshotSink) -> SnapshotSink:

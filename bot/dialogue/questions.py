@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -10,11 +11,12 @@ from bot.dialogue.answer import fit, read_generation
 from bot.dialogue.functions.registry import Call, Functions
 from bot.dialogue.language import shown
 from bot.dialogue.prompt import build_prompt
+from bot.dialogue.rewriting import followup_of, usable
 from bot.dialogue.settings import DialogueSettings
 from bot.dialogue.text import searchable
 from bot.dialogue.understanding import Understanding
 from bot.errors import BadOutput
-from bot.messages import Answered, FunctionCall, Language, Passage, Prompt, Source, Turn
+from bot.messages import Answered, FollowUp, FunctionCall, Language, Passage, Prompt, Source, Turn
 from bot.ports import Engine, Knowledge, SnapshotSink
 from bot.telemetry import get_logger
 
@@ -66,17 +68,32 @@ class Questions:
         self._knowledge.expect(_words(text), collections=collections, limit=self._settings.top_k)
 
     async def answer(
-        self, text: str, *, previous: str, turn: Turn, language: Language, wish: float, show: SnapshotSink
+        self,
+        text: str,
+        *,
+        previous: str,
+        said: Sequence[str],
+        turn: Turn,
+        language: Language,
+        wish: float,
+        show: SnapshotSink,
     ) -> Finding:
         """Answers `text`, which may lean on the question `previous`.
 
+        :param said: the customer's own words before it, oldest first.
         :param wish: how much it is a wish for a ticket or a person, 0 to 1.
         :raises KnowledgeUnavailable: nothing can be searched now.
         :raises EngineError: the engine failed.
         """
-        question, passages = await self._search(_words(text), previous, turn.collections)
+        words = _words(text)
+        question = followups.followed(previous, words)
+        if question == words:
+            passages, spent = await self._search(words, turn.collections, self._settings.top_k), 0
+        else:
+            followup = followup_of(words, said, language)
+            passages, spent = await self._search_followup(words, question, followup, turn.collections)
         if not passages:
-            return Finding(question=question)
+            return Finding(question=question, tokens=spent)
         # A sync may fall between two searches of a follow-up.
         version = max(passage.version for passage in passages)
         passages = self._understanding.weighed(question, passages)
@@ -94,6 +111,7 @@ class Questions:
             return verdict.confidence >= self._settings.min_confidence
 
         answer, call, tokens = await self._generate(prompt, turn.collections, show, sure)
+        tokens += spent
         if call is not None:
             return Finding(question=question, call=call, tokens=tokens, knowledge_version=version)
         verdict = self._understanding.judged(answer, question, passages)
@@ -115,16 +133,40 @@ class Questions:
             knowledge_version=version,
         )
 
-    async def _search(self, text: str, previous: str, collections: Sequence[str]) -> tuple[str, tuple[Passage, ...]]:
-        """The question in the form it was searched for, and what was found."""
-        limit = self._settings.top_k
-        if not previous or not followups.leans_back(text):
-            return text, await self._knowledge.search(text, collections=collections, limit=limit)
-        question = followups.combined(previous, text)
-        # One after the other: embedding takes every core as it is.
-        alone = await self._knowledge.search(followups.subject(text), collections=collections, limit=2 * limit)
-        together = await self._knowledge.search(question, collections=collections, limit=2 * limit)
-        return question, followups.mixed(alone, together, limit=limit)
+    async def _search(self, words: str, collections: Sequence[str], limit: int) -> tuple[Passage, ...]:
+        return await self._knowledge.search(words, collections=collections, limit=limit)
+
+    async def _search_followup(
+        self, words: str, question: str, followup: FollowUp | None, collections: Sequence[str]
+    ) -> tuple[tuple[Passage, ...], int]:
+        """What is found for a follow-up, and the tokens that it took.
+
+        :param question: the words together with what they follow.
+        """
+        limit = 2 * self._settings.top_k
+        rewriting = asyncio.create_task(self._rewritten(followup), name="rewriting")
+        try:
+            # One after the other: embedding takes every core as it is.
+            alone = await self._search(followups.subject(words), collections, limit)
+            together = await self._search(question, collections, limit)
+            rewritten, spent = await rewriting
+        finally:
+            # A turn that ends here, or whose search failed, leaves no request in the engine behind.
+            rewriting.cancel()
+            await asyncio.gather(rewriting, return_exceptions=True)
+        searches = [(followups.ALONE_WEIGHT, alone), (1 - followups.ALONE_WEIGHT, together)]
+        if rewritten:
+            searches.append((followups.REWRITTEN_WEIGHT, await self._search(rewritten, collections, limit)))
+        return followups.mixed(*searches, limit=self._settings.top_k), spent
+
+    async def _rewritten(self, followup: FollowUp | None) -> tuple[str, int]:
+        """The follow-up as the engine would ask it, "" without that; and the tokens that it took."""
+        if followup is None:
+            return "", 0
+        rewritten = await self._engine.rewrite(followup, seconds=self._settings.rewrite_seconds)
+        if rewritten is None:
+            return "", 0
+        return usable(rewritten.text, followup, ticket_prefix=self._settings.ticket_prefix), rewritten.tokens
 
     async def _generate(
         self, prompt: Prompt, collections: Sequence[str], show: SnapshotSink, sure: Callable[[str], bool]

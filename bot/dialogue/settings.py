@@ -28,6 +28,8 @@ class DialogueSettings:
     """Passages searched for (`knowledge.top_k`)."""
     sla_hours: float = 24.0
     """Within how many hours a person answers a ticket (`tickets.sla_hours`)."""
+    rewrite_seconds: float = 1.5
+    """How long a follow-up's search waits for the engine's rewriting; 0 for none."""
     turn_seconds: float = 90.0
     """The longest a turn may take altogether; longer than `model.timeout_seconds`, which ends a generation."""
     ticket_prefix: str = "TICKET"

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Sequence
 from bot.dialogue.evidence import asked_kinds, held_kinds, words_of
 from bot.dialogue.text import clipped, joined, sentences, terms
 from bot.errors import EngineUnavailable
-from bot.messages import Answered, Delta, EngineOutput, Language, Passage, Prompt
+from bot.messages import Answered, Delta, EngineOutput, FollowUp, Language, Passage, Prompt, Rewritten
 from bot.ports import EngineHealth
 
 OTHER_LANGUAGE_FACTOR = 0.5
@@ -45,6 +45,9 @@ class ExtractiveEngine:
 
     def health(self) -> EngineHealth:
         return EngineHealth(ready=self._started, detail="" if self._started else "is not started")
+
+    async def rewrite(self, followup: FollowUp, *, seconds: float) -> Rewritten | None:
+        return None  # it writes nothing
 
     async def generate(self, prompt: Prompt) -> AsyncIterator[EngineOutput]:
         if not self._started:

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, aclosing
 
 from bot.errors import BadOutput, EngineBusy, EngineError, EngineTimeout, EngineUnavailable
-from bot.messages import Answered, Delta, EngineOutput, FunctionCall, Prompt
+from bot.messages import Answered, Delta, EngineOutput, FollowUp, FunctionCall, Prompt, Rewritten
 from bot.ports import Clock, Engine, EngineHealth
 from bot.telemetry import get_logger
 
@@ -72,9 +72,16 @@ class FallbackEngine:
         detail = f"{self._first.name}: {first.detail or 'not ready'}; {self._second.name} answers"
         return EngineHealth(ready=second.ready, detail=detail)
 
+    async def rewrite(self, followup: FollowUp, *, seconds: float) -> Rewritten | None:
+        """By the first or not at all. That it took too long says nothing yet: a generation may take much longer."""
+        return await self._first.rewrite(followup, seconds=seconds) if self._asks_first() else None
+
+    def _asks_first(self) -> bool:
+        return self._first.health().ready and self._clock.monotonic() >= self._resting_until
+
     async def generate(self, prompt: Prompt) -> AsyncGenerator[EngineOutput, None]:
         spoke = False
-        if self._first.health().ready and self._clock.monotonic() >= self._resting_until:
+        if self._asks_first():
             try:
                 async with aclosing(self._limited(prompt)) as outputs:
                     async for output in outputs:

@@ -73,6 +73,12 @@ def output_tag(functions: Sequence[FunctionSpec], *, max_chars: int) -> str:
     return json.dumps({"type": "structural_tag", "format": _either([answer, *calls])})
 
 
+def rewriting_tag(max_chars: int) -> str:
+    """The structural tag of a follow-up that is rewritten, as JSON."""
+    question = _in_a_row(_exactly('{"question": '), _string(1, max_chars), _exactly("}"))
+    return json.dumps({"type": "structural_tag", "format": question})
+
+
 @functools.lru_cache(maxsize=_CALLS)
 def _call(name: str, schema: str) -> Format:
     """The same for every prompt that offers the function, so it is made once. `schema`: of its arguments, as JSON."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from bot.errors import KefuError
-from bot.messages import Prompt
+from bot.messages import FollowUp, Prompt
 
 
 class LoadFailed(KefuError):
@@ -43,6 +43,8 @@ class Rendered:
     tokens: Sequence[int]
     constraint: str
     """Everything the model may say to it (`bot.engine.grammar`)."""
+    rewriting: bool = False
+    """A few tokens at a temperature of 0, not an answer (`bot.engine.rewriting`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +79,9 @@ class Model(Protocol):
 
     def render(self, prompt: Prompt) -> Rendered:
         """Pure work for the processor, some milliseconds of it: not on the event loop."""
+
+    def render_followup(self, followup: FollowUp) -> Rendered:
+        """The same for a follow-up that is to be rewritten."""
 
     def stream(self, rendered: Rendered) -> AsyncGenerator[Piece, None]:
         """An output, piece by piece; the last one has a `finish`. Closing the generator ends it in the engine too.

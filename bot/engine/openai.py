@@ -14,7 +14,7 @@ from dataclasses import replace
 from bot.dialogue.prompt import estimated_tokens
 from bot.engine.chat import Chat, asked_again, chat_of, repair_tokens
 from bot.engine.openai_events import EventStream, OutputCutOff, ReplyReader, Usage, read_chunk
-from bot.engine.openai_request import Ask, Constraint, Form
+from bot.engine.openai_request import Ask, Constraint, Form, rewriting_of
 from bot.engine.openai_server import (
     ModelServer,
     OfferedModel,
@@ -26,9 +26,10 @@ from bot.engine.openai_server import (
     found,
 )
 from bot.engine.openai_standing import Standing
-from bot.engine.output import SaidAnswer
+from bot.engine.output import SaidAnswer, read_rewriting
+from bot.engine.rewriting import Rewriter
 from bot.errors import BadOutput, EngineBusy, EngineError, EngineTimeout, EngineUnavailable
-from bot.messages import Answered, Delta, EngineOutput, FunctionCall, Prompt
+from bot.messages import Answered, Delta, EngineOutput, FollowUp, FunctionCall, Prompt, Rewritten
 from bot.ports import Clock, EngineHealth
 from bot.sections import ModelSettings
 from bot.telemetry import Metrics, get_logger
@@ -66,6 +67,7 @@ class OpenAIEngine:
         self._patience = patience or Patience()
         self._server = ModelServer(settings.base_url, settings.api_key.get_secret_value(), clock=clock)
         self._standing = Standing(clock, metrics)
+        self._rewriter = Rewriter(clock, metrics)
         self._form = Form()
         self._met_vllm = False
         self._model_len = settings.max_model_len or DEFAULT_MODEL_LEN
@@ -116,6 +118,25 @@ class OpenAIEngine:
                         ended = output
         assert ended is not None
         yield ended
+
+    async def rewrite(self, followup: FollowUp, *, seconds: float) -> Rewritten | None:
+        if not self.health().ready:
+            return None
+        return await self._rewriter.rewritten(lambda: self._rewritten(followup), seconds=seconds)
+
+    async def _rewritten(self, followup: FollowUp) -> Rewritten:
+        if self._slots is not None and self._slots.locked():
+            raise EngineBusy("as many generations run as model.max_concurrency allows")
+        ask = rewriting_of(followup, model=self._settings.name)
+        reply, deadline = ReplyReader(), self._clock.monotonic() + self._settings.timeout_seconds
+        async with self._slot(), aclosing(self._snapshots(ask, reply, deadline)) as snapshots:
+            with self._metrics.engine_running.track_inprogress():
+                async for _ in snapshots:
+                    """Nobody is shown it."""
+        tokens = self._tokens(reply, ask)
+        if reply.finished != "stop":
+            raise BadOutput("the output was longer than it may be, or is a call")
+        return Rewritten(text=read_rewriting(reply.text), tokens=tokens)
 
     async def _asked(self, prompt: Prompt, deadline: float) -> AsyncGenerator[EngineOutput, None]:
         """Deltas and an end, with one more try for an output that can not be read.

@@ -33,9 +33,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bot.engine.grammar import longest_answer, output_tag
+from bot.engine.grammar import longest_answer, output_tag, rewriting_tag
+from bot.engine.rewriting import MAX_CHARS, MAX_TOKENS, messages_of
 from bot.errors import SettingsError
-from bot.messages import FunctionSpec
+from bot.messages import FollowUp, FunctionSpec
 
 
 class Constraint(enum.IntEnum):
@@ -72,10 +73,25 @@ class Ask:
     tools: Sequence[dict[str, Any]] = ()
     functions: Sequence[FunctionSpec] = ()
     max_chars: int
-    """Of an answer."""
+    """Of an answer, or of a rewritten question."""
+    rewriting: bool = False
+    """Not an answer is asked for but a follow-up rewritten: `{"question": …}`."""
     temperature: float
     top_p: float
     max_tokens: int
+
+
+def rewriting_of(followup: FollowUp, *, model: str) -> Ask:
+    """What asks for a follow-up to be rewritten."""
+    return Ask(
+        model=model,
+        messages=messages_of(followup),
+        max_chars=MAX_CHARS,
+        rewriting=True,
+        temperature=0.0,
+        top_p=1.0,
+        max_tokens=MAX_TOKENS,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,18 +170,21 @@ class Form:
         functions = ask.functions if self.tools else ()
         match self.constraint:
             case Constraint.GRAMMAR:
-                return {
-                    "structured_outputs": {
-                        "structural_tag": output_tag(functions, max_chars=longest_answer(ask.max_chars, ask.max_tokens))
-                    }
-                }
+                return {"structured_outputs": {"structural_tag": _tag(ask, functions)}}
             case Constraint.SCHEMA:
-                schema = {"name": "output", "strict": True, "schema": output_schema(functions)}
+                wanted = _REWRITING if ask.rewriting else output_schema(functions)
+                schema = {"name": "output", "strict": True, "schema": wanted}
                 return {"response_format": {"type": "json_schema", "json_schema": schema}}
             case Constraint.OBJECT:
                 return {"response_format": {"type": "json_object"}}
             case Constraint.NONE:
                 return {}
+
+
+def _tag(ask: Ask, functions: Sequence[FunctionSpec]) -> str:
+    if ask.rewriting:
+        return rewriting_tag(ask.max_chars)
+    return output_tag(functions, max_chars=longest_answer(ask.max_chars, ask.max_tokens))
 
 
 def _callable(ask: Ask) -> list[dict[str, Any]]:
@@ -198,6 +217,8 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
         "additionalProperties": False,
     }
 
+
+_REWRITING = _object({"question": {"type": "string"}})
 
 _TOO_LONG = re.compile(r"context[ _]?(?:length|size|window)|maximum context|prompt is too long", re.IGNORECASE)
 

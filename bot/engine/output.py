@@ -109,6 +109,20 @@ def read_call(name: object, arguments: object) -> SaidCall:
     return SaidCall(name=name, arguments=arguments)
 
 
+def read_rewriting(text: str) -> str:
+    """A whole output, where a rewritten follow-up was asked for: `{"question": "…"}`.
+
+    :raises BadOutput: it is something else.
+    """
+    whole = text.strip()
+    fenced = _FENCE.match(whole)
+    said = _object(fenced[1] if fenced else whole)
+    question = said.get("question")
+    if set(said) != {"question"} or not isinstance(question, str):
+        raise BadOutput("the model's JSON is not a question")
+    return question
+
+
 def _as_answer(said: Mapping[str, Any]) -> SaidAnswer:
     response, confidence = said.get("response"), said.get("confidence")
     if set(said) != {"response", "confidence"} or not isinstance(response, str):

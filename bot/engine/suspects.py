@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 
-from bot.messages import Prompt
 from bot.ports import Clock
 
 DEATHS = 2
@@ -23,22 +22,22 @@ class Suspects:
         self._deaths: OrderedDict[bytes, tuple[frozenset[int], float]] = OrderedDict()
         """By question: the lives of the engine whose end it saw, and when it last saw one."""
 
-    def saw_it_die(self, prompt: Prompt, life: int) -> None:
+    def saw_it_die(self, question: str, life: int) -> None:
         """The engine died in this life of its while it answered this, perhaps to several customers."""
-        key = _key(prompt)
+        key = _key(question)
         self._deaths[key] = (self._known(key) | {life}, self._clock.monotonic())
         self._deaths.move_to_end(key)
         if len(self._deaths) > MOST:
             self._deaths.popitem(last=False)
 
-    def condemned(self, prompt: Prompt) -> bool:
+    def condemned(self, question: str) -> bool:
         """Whether the engine must not be asked this."""
-        return len(self._known(_key(prompt))) >= DEATHS
+        return len(self._known(_key(question))) >= DEATHS
 
     def _known(self, key: bytes) -> frozenset[int]:
         lives, last = self._deaths.get(key, (frozenset(), 0.0))
         return lives if self._clock.monotonic() - last < MEMORY_SECONDS else frozenset()
 
 
-def _key(prompt: Prompt) -> bytes:
-    return hashlib.blake2b(prompt.question.strip().encode(errors="replace"), digest_size=16).digest()
+def _key(question: str) -> bytes:
+    return hashlib.blake2b(question.strip().encode(errors="replace"), digest_size=16).digest()

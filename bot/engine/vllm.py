@@ -12,11 +12,12 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from bot.engine.model import NOTHING, Finish, LoadFailed, Model, Piece
-from bot.engine.output import OutputReader, SaidCall
+from bot.engine.model import NOTHING, Finish, LoadFailed, Model, Piece, Rendered
+from bot.engine.output import OutputReader, SaidCall, read_rewriting
+from bot.engine.rewriting import Rewriter
 from bot.engine.suspects import Suspects
-from bot.errors import BadOutput, EngineError, EngineTimeout, EngineUnavailable
-from bot.messages import Answered, Delta, EngineOutput, FunctionCall, Prompt
+from bot.errors import BadOutput, EngineBusy, EngineError, EngineTimeout, EngineUnavailable
+from bot.messages import Answered, Delta, EngineOutput, FollowUp, FunctionCall, Prompt, Rewritten
 from bot.ports import Clock, EngineHealth
 from bot.telemetry import Metrics, get_logger
 
@@ -79,6 +80,7 @@ class VllmEngine:
         self._asked = False
         """Whether it was asked since. Without this, people who ask and press Stop would hide a hang for ever."""
         self._suspects = Suspects(clock)
+        self._rewriter = Rewriter(clock, metrics)
         self._lives = 0
         self._measured = NOTHING
         self._tried = asyncio.Event()
@@ -109,35 +111,15 @@ class VllmEngine:
     # -- Answering --
 
     async def generate(self, prompt: Prompt) -> AsyncGenerator[EngineOutput, None]:
-        model = self._model
-        if model is None or not self._answers:
-            raise EngineUnavailable(self._problem)
-        if model.dead:
-            raise EngineUnavailable("its processes have died")
-        if self._suspects.condemned(prompt):
-            raise BadOutput("the engine has died of this question before")
-        life = self._lives
+        model, life = self._ready(prompt.question)
         rendered = await asyncio.to_thread(model.render, prompt)
         reader, tokens, logprob = OutputReader(), 0, 0.0
-        finish: Finish | None = None
-        if not model.open_requests and not self._asked:
-            self._heard, self._asked = self._clock.monotonic(), True
-        try:
-            async with aclosing(self._timely(model.stream(rendered))) as pieces:
-                async for piece in pieces:
-                    tokens += piece.tokens
-                    logprob += piece.logprob
-                    finish = piece.finish
-                    if (grown := reader.feed(piece.text)) is not None:
-                        yield Delta(text=grown)
-        except EngineUnavailable:
-            if model.dead:
-                self._suspects.saw_it_die(prompt, life)
-            raise
-        if finish is Finish.LENGTH:
-            raise BadOutput("the output was longer than model.max_tokens")
-        if finish is not Finish.STOP:
-            raise EngineUnavailable("the engine gave this output up")
+        async with aclosing(self._output(model, rendered, prompt.question, life)) as pieces:
+            async for piece in pieces:
+                tokens += piece.tokens
+                logprob += piece.logprob
+                if (grown := reader.feed(piece.text)) is not None:
+                    yield Delta(text=grown)
         spent = len(rendered.tokens) + tokens
         said = reader.end()
         if isinstance(said, SaidCall):
@@ -145,6 +127,60 @@ class VllmEngine:
         else:
             mean = logprob / tokens if tokens else None
             yield Answered(text=said.text, confidence=said.confidence, logprob=mean, tokens=spent)
+
+    async def rewrite(self, followup: FollowUp, *, seconds: float) -> Rewritten | None:
+        if not self._answers:
+            return None
+        return await self._rewriter.rewritten(lambda: self._rewritten(followup), seconds=seconds)
+
+    async def _rewritten(self, followup: FollowUp) -> Rewritten:
+        model, life = self._ready(followup.text)
+        if model.load().waiting:
+            raise EngineBusy("others wait for the engine")
+        rendered = await asyncio.to_thread(model.render_followup, followup)
+        text, tokens = "", len(rendered.tokens)
+        async with aclosing(self._output(model, rendered, followup.text, life)) as pieces:
+            async for piece in pieces:
+                text += piece.text
+                tokens += piece.tokens
+        return Rewritten(text=read_rewriting(text), tokens=tokens)
+
+    def _ready(self, question: str) -> tuple[Model, int]:
+        """The model that is to be asked this, and which life of the engine it is.
+
+        :raises EngineUnavailable: there is none now.
+        :raises BadOutput: it must not be asked this.
+        """
+        model = self._model
+        if model is None or not self._answers:
+            raise EngineUnavailable(self._problem)
+        if model.dead:
+            raise EngineUnavailable("its processes have died")
+        if self._suspects.condemned(question):
+            raise BadOutput("the engine has died of this question before")
+        return model, self._lives
+
+    async def _output(self, model: Model, rendered: Rendered, question: str, life: int) -> AsyncGenerator[Piece, None]:
+        """A whole output, piece by piece.
+
+        :raises EngineError: as `bot.ports.Engine.generate` says.
+        """
+        finish: Finish | None = None
+        if not model.open_requests and not self._asked:
+            self._heard, self._asked = self._clock.monotonic(), True
+        try:
+            async with aclosing(self._timely(model.stream(rendered))) as pieces:
+                async for piece in pieces:
+                    finish = piece.finish
+                    yield piece
+        except EngineUnavailable:
+            if model.dead:
+                self._suspects.saw_it_die(question, life)
+            raise
+        if finish is Finish.LENGTH:
+            raise BadOutput("the output was longer than it may be")
+        if finish is not Finish.STOP:
+            raise EngineUnavailable("the engine gave this output up")
 
     async def _timely(self, pieces: AsyncGenerator[Piece, None]) -> AsyncGenerator[Piece, None]:
         """The pieces, each within its time.

@@ -11,20 +11,21 @@ import itertools
 import logging
 import os
 import warnings
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from bot.engine import processes
-from bot.engine.chat import chat_of
-from bot.engine.grammar import longest_answer, output_tag
+from bot.engine.chat import Message, chat_of
+from bot.engine.grammar import longest_answer, output_tag, rewriting_tag
 from bot.engine.model import Finish, Load, LoadFailed, Piece, Rendered
+from bot.engine.rewriting import MAX_CHARS, MAX_TOKENS, messages_of
 from bot.engine.tokens import PromptTokens
 from bot.engine.vllm_settings import VllmSettings, no_room
 from bot.errors import BadOutput, EngineUnavailable, SettingsError
-from bot.messages import FunctionSpec, Prompt
+from bot.messages import FollowUp, FunctionSpec, Prompt
 from bot.telemetry import get_logger
 
 PROCESSES_FILE = "engine-processes.json"
@@ -114,11 +115,19 @@ class VllmModel:
                 passages=chat.passages_left_out,
                 history=chat.history_left_out,
             )
-        text = self._tokenizer.apply_chat_template(
-            list(chat.messages), tools=list(chat.tools) or None, add_generation_prompt=True, tokenize=False
-        )
         most = longest_answer(prompt.max_answer_chars, self._settings.max_tokens)
-        return Rendered(tokens=self._tokens.of(text), constraint=output_tag(prompt.functions, max_chars=most))
+        tokens = self._as_tokens(chat.messages, chat.tools)
+        return Rendered(tokens=tokens, constraint=output_tag(prompt.functions, max_chars=most))
+
+    def render_followup(self, followup: FollowUp) -> Rendered:
+        tokens = self._as_tokens(messages_of(followup), ())
+        return Rendered(tokens=tokens, constraint=rewriting_tag(MAX_CHARS), rewriting=True)
+
+    def _as_tokens(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> Sequence[int]:
+        text = self._tokenizer.apply_chat_template(
+            list(messages), tools=list(tools) or None, add_generation_prompt=True, tokenize=False
+        )
+        return self._tokens.of(text)
 
     def _offered(self, functions: Sequence[FunctionSpec]) -> tuple[FunctionSpec, ...]:
         """Those that a model can be held to. The others are not called: what they would be called with is anybody's
@@ -135,7 +144,10 @@ class VllmModel:
 
     async def stream(self, rendered: Rendered) -> AsyncGenerator[Piece, None]:
         logprob = 0.0
-        parameters = self._parameters(rendered.constraint, self._settings.max_tokens)
+        if rendered.rewriting:
+            parameters = self._parameters(rendered.constraint, MAX_TOKENS, temperature=0.0)
+        else:
+            parameters = self._parameters(rendered.constraint, self._settings.max_tokens)
         async with aclosing(self._generate(rendered.tokens, parameters)) as outputs:
             async for output in outputs:
                 [said] = output.outputs
@@ -166,11 +178,11 @@ class VllmModel:
             async for _ in outputs:
                 pass
 
-    def _parameters(self, constraint: str, max_tokens: int) -> Any:
+    def _parameters(self, constraint: str, max_tokens: int, *, temperature: float | None = None) -> Any:
         from vllm.sampling_params import RequestOutputKind, SamplingParams, StructuredOutputsParams
 
         return SamplingParams(
-            temperature=self._settings.temperature,
+            temperature=self._settings.temperature if temperature is None else temperature,
             top_p=self._settings.top_p,
             max_tokens=max_tokens,
             structured_outputs=StructuredOutputsParams(structural_tag=constraint),

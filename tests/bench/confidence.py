@@ -13,16 +13,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import tempfile
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bot.clock import SystemClock
 from bot.dialogue.answer import read_generation
 from bot.dialogue.confidence import COEFFICIENTS, FEATURES, Signs, confidence
 from bot.dialogue.functions.registry import Functions
@@ -38,12 +35,9 @@ from bot.dialogue.settings import DialogueSettings
 from bot.dialogue.text import searchable
 from bot.dialogue.ticketing import Ticketing
 from bot.dialogue.understanding import Understanding
-from bot.engine import vllm_model
-from bot.engine.vllm import Patience, VllmEngine
 from bot.errors import BadOutput
 from bot.messages import Answered, Passage, Prompt
-from bot.telemetry import Metrics
-from tests.bench.models import PATIENCE_SECONDS, settings_of
+from tests.bench.models import opened_engine
 from tests.dialogue.people import CallsInMemory, StandingClock, TicketsInMemory
 from tests.dialogue.samples import DATA, EMBEDDER, opened
 
@@ -110,30 +104,6 @@ def shipped_functions() -> Functions:
     clock = StandingClock()
     ticketing = Ticketing(tickets=TicketsInMemory(), phrases=Phrases(), settings=DialogueSettings(), clock=clock)
     return Functions(ticket_functions(ticketing), log=CallsInMemory(), clock=clock)
-
-
-@asynccontextmanager
-async def opened_engine(folder: Path) -> AsyncIterator[VllmEngine]:
-    """The weights of a folder, loaded.
-
-    :raises SystemExit: they can not be; says why.
-    """
-    settings = settings_of(folder)
-    with tempfile.TemporaryDirectory() as data:
-        engine = VllmEngine(
-            lambda: vllm_model.load(settings, Path(data)),
-            patience=Patience.within(PATIENCE_SECONDS),
-            clock=SystemClock(),
-            metrics=Metrics(),
-        )
-        await engine.start()
-        try:
-            await engine.wait_loaded()
-            if not engine.health().ready:
-                raise SystemExit(f"{folder}: {engine.health().detail}")
-            yield engine
-        finally:
-            await engine.close()
 
 
 def _sample(model: str, question: LabelledQuestion, prompt: Prompt, answer: Answered) -> Sample | None:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 
-from bot.engine.vllm_model import VllmSettings
+from bot.clock import SystemClock
+from bot.engine import vllm_model
+from bot.engine.vllm import Patience, VllmEngine
+from bot.engine.vllm_settings import VllmSettings
+from bot.telemetry import Metrics
 
 CONTEXT = 4096
 CACHE_BYTES = 1 << 30
@@ -37,3 +43,27 @@ def environment_of(folder: Path) -> Mapping[str, str]:
         "KEFU_MODEL__TIMEOUT_SECONDS": str(PATIENCE_SECONDS),
         "KEFU_MODEL__ENGINE_ARGS": json.dumps(ENGINE_ARGS),
     }
+
+
+@asynccontextmanager
+async def opened_engine(folder: Path) -> AsyncIterator[VllmEngine]:
+    """The weights of a folder, loaded.
+
+    :raises SystemExit: they can not be; says why.
+    """
+    settings = settings_of(folder)
+    with tempfile.TemporaryDirectory() as data:
+        engine = VllmEngine(
+            lambda: vllm_model.load(settings, Path(data)),
+            patience=Patience.within(PATIENCE_SECONDS),
+            clock=SystemClock(),
+            metrics=Metrics(),
+        )
+        await engine.start()
+        try:
+            await engine.wait_loaded()
+            if not engine.health().ready:
+                raise SystemExit(f"{folder}: {engine.health().detail}")
+            yield engine
+        finally:
+            await engine.close()

@@ -23,7 +23,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from bot.errors import EngineError, EngineUnavailable
-from bot.messages import Answered, Delta, EngineOutput, FunctionCall, Prompt
+from bot.messages import Answered, Delta, EngineOutput, FollowUp, FunctionCall, Prompt, Rewritten
 from bot.ports import Engine
 from tests.engine.prompts import STATUS, prompt
 
@@ -61,7 +61,14 @@ class Dies:
     """What the model runs in ends in the middle."""
 
 
-Act = Echo | Calls | Says | Hangs | Dies
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rewrites:
+    """The model rewrites a follow-up."""
+
+    text: str
+
+
+Act = Echo | Calls | Says | Hangs | Dies | Rewrites
 
 BROKEN = [
     pytest.param(Says(text="八元。"), id="prose"),
@@ -114,6 +121,15 @@ def marked(number: int) -> Prompt:
 
 def mark_of(number: int) -> str:
     return f"第{number}号商品"
+
+
+FOLLOW_UP = FollowUp(text="加拿大呢？", earlier=("寄到日本要几天",), language="zh")
+WHOLE = "寄到加拿大要几天？"
+
+
+async def rewritten(engine: Engine, *, seconds: float = LIMIT) -> Rewritten | None:
+    async with asyncio.timeout(LIMIT):
+        return await engine.rewrite(FOLLOW_UP, seconds=seconds)
 
 
 async def generated(engine: Engine, asked: Prompt) -> list[EngineOutput]:
@@ -236,6 +252,54 @@ class EngineContract:
         [result] = await asyncio.gather(task, return_exceptions=True)
         assert isinstance(result, EngineUnavailable) or (stage.falls_back and isinstance(result, list))
         await stage.at_rest(seconds=1.0)
+
+    async def test_a_followup_is_rewritten(self, stage: Stage) -> None:
+        engine = await self._started(stage, Rewrites(text=WHOLE))
+        result = await rewritten(engine)
+        assert result is not None and result.text == WHOLE
+        assert result.tokens >= 0
+        await stage.at_rest(seconds=1.0)
+
+    @pytest.mark.parametrize("act", [pytest.param(Echo(), id="an answer"), *BROKEN])
+    async def test_what_is_no_rewriting_is_none(self, stage: Stage, act: Act) -> None:
+        engine = await self._started(stage, act)
+        assert await rewritten(engine, seconds=0.8) is None
+        await stage.at_rest()
+
+    async def test_a_rewriting_that_takes_too_long_is_none_and_frees_everything(self, stage: Stage) -> None:
+        engine = await self._started(stage, Hangs())
+        began = time.perf_counter()
+        assert await rewritten(engine, seconds=0.15) is None
+        assert time.perf_counter() - began < 1.0
+        await stage.at_rest(seconds=1.0)
+
+    async def test_without_any_time_the_model_is_not_even_asked(self, stage: Stage) -> None:
+        engine = await self._started(stage, Hangs())
+        asked = stage.asked()
+        assert await rewritten(engine, seconds=0.0) is None
+        assert stage.asked() == asked
+
+    async def test_cancelling_a_rewriting_frees_everything_and_disturbs_nobody(self, stage: Stage) -> None:
+        engine = await self._started(stage)
+        answer = asyncio.create_task(generated(engine, marked(7)))
+        rewriting = asyncio.create_task(rewritten(engine))
+        await asyncio.sleep(0.005)
+        rewriting.cancel()
+        [ended] = await asyncio.gather(rewriting, return_exceptions=True)
+        assert ended is None or isinstance(ended, asyncio.CancelledError)
+        assert mark_of(7) in str((await answer)[-1])
+        await stage.at_rest(seconds=1.0)
+
+    async def test_rewritings_side_by_side_are_whole(self, stage: Stage) -> None:
+        engine = await self._started(stage, Rewrites(text=WHOLE))
+        results = await asyncio.gather(*(rewritten(engine) for _ in range(4)))
+        assert [result and result.text for result in results] == [WHOLE] * 4
+
+    async def test_before_the_start_and_after_the_end_nothing_is_rewritten(self, stage: Stage) -> None:
+        assert await rewritten(stage.engine) is None
+        engine = await self._started(stage, Echo())
+        await engine.close()
+        assert await rewritten(engine) is None
 
     async def test_asking_for_its_health_costs_nothing(self, stage: Stage) -> None:
         engine = await self._started(stage)

@@ -15,16 +15,16 @@ from bot.engine.model import Model
 from bot.engine.output import CALL_BEGINS, CALL_ENDS
 from bot.engine.vllm import Patience, VllmEngine
 from bot.errors import BadOutput, EngineUnavailable
-from bot.messages import Answered, Delta, FunctionCall, Prompt
+from bot.messages import Answered, Delta, FollowUp, FunctionCall, Prompt
 from bot.ports import Engine
 from bot.telemetry import Metrics
-from tests.contracts.engine_contract import Act, Calls, Dies, Echo, Hangs, Says, Stage
+from tests.contracts.engine_contract import Act, Calls, Dies, Echo, Hangs, Rewrites, Says, Stage
 from tests.engine.fake_model import FakeModel
 from tests.engine.fakes import ScriptedEngine, Step
 from tests.engine.openai_runs import engine_for
 from tests.fakes.openai_api import Answer, Call, FakeOpenAI, Said
 
-_EVERYTHING: frozenset[type[Act]] = frozenset({Echo, Calls, Says, Hangs, Dies})
+_EVERYTHING: frozenset[type[Act]] = frozenset({Echo, Calls, Says, Hangs, Dies, Rewrites})
 
 
 class Scripted(Stage):
@@ -33,17 +33,26 @@ class Scripted(Stage):
     can = _EVERYTHING
 
     def __init__(self) -> None:
-        self.engine: ScriptedEngine = ScriptedEngine(make=self._steps, started=False)
+        self.engine: ScriptedEngine = ScriptedEngine(make=self._steps, rewrites=self._rewritten, started=False)
         self._act: Act = Echo()
 
     def will(self, act: Act) -> None:
         self._act = act
 
     def running(self) -> int:
-        return len(self.engine.prompts) - self.engine.closed
+        return len(self.engine.prompts) - self.engine.closed + self.engine.rewriting
 
     def asked(self) -> int:
-        return len(self.engine.prompts)
+        return len(self.engine.prompts) + len(self.engine.followups)
+
+    def _rewritten(self, followup: FollowUp) -> str | float | None:
+        match self._act:
+            case Rewrites(text=text):
+                return text
+            case Hangs():
+                return 60.0
+            case _:
+                return None
 
     def _steps(self, prompt: Prompt) -> Sequence[Step]:
         match self._act:
@@ -101,14 +110,17 @@ class OverHttp(Stage):
 
     @staticmethod
     def _answer(act: Act, body: dict[str, Any]) -> Answer:
-        # The question is the end of what is asked; what asks again stands after it.
-        question = body["messages"][-1]["content"].split("客户的问题：\n")[1].split("\n")[0]
+        asked = body["messages"][-1]["content"]
+        # The question is the end of what is asked; what asks again stands after it. A follow-up is asked otherwise.
+        question = asked.split("客户的问题：\n")[-1].split("现在问：")[-1].split("\n")[0]
         answer = json.dumps({"response": question, "confidence": 0.9}, ensure_ascii=False)
         match act:
             case Calls(name=name, arguments=arguments):
                 return Said(calls=[Call(name=name, arguments=json.dumps(arguments))])
             case Says(text=text):
                 return Said(text)
+            case Rewrites():
+                return Said(output_of(act, question), pause=0.002)
             case Hangs():
                 return Said(answer, hang_after=4)
             case Dies():
@@ -140,6 +152,7 @@ class OverModel(Stage):
     async def _load(self) -> Model:
         model = FakeModel(
             self._output,
+            rewrites=self._output,
             token_seconds=0.002,
             freezes_after=6 if isinstance(self._act, Hangs) else 0,
             dies_after=6 if isinstance(self._act, Dies) else 0,
@@ -167,6 +180,8 @@ def output_of(act: Act, question: str) -> str:
             return f"{CALL_BEGINS}\n{call}\n{CALL_ENDS}"
         case Says(text=text):
             return text
+        case Rewrites(text=text):
+            return json.dumps({"question": text}, ensure_ascii=False)
         case _:
             return json.dumps({"response": question, "confidence": 0.9}, ensure_ascii=False)
 

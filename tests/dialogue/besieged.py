@@ -213,7 +213,7 @@ class Overheard:
     def __init__(self, inner: Engine) -> None:
         self._inner = inner
         self.name = inner.name
-        self.start, self.close, self.health = inner.start, inner.close, inner.health
+        self.start, self.close, self.health, self.rewrite = inner.start, inner.close, inner.health, inner.rewrite
         self.prompts: list[Prompt] = []
 
     def generate(self, prompt: Prompt) -> AsyncIterator[EngineOutput]:

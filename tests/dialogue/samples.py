@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from bot.dialogue.followups import combined, subject
+from bot.dialogue.followups import combined, followed, subject
 from bot.retrieval import Retrieval
 from knowledge.config import KnowledgeConfig
 from knowledge.embedders import create_embedder
@@ -117,8 +117,10 @@ def asked_texts() -> list[str]:
     texts = [str(row["question"]) for row in [*rows("questions.jsonl"), *rows(EVERYDAY)]]
     texts += [str(row["text"]) for row in rows("intents.jsonl")]
     for row in rows("conversations.jsonl"):
-        first, second = row["turns"]
-        texts += [first, second, subject(second), combined(first, second)]
+        previous = ""
+        for turn in row["turns"]:
+            texts += [turn, subject(turn), *([combined(previous, turn)] if previous else [])]
+            previous = followed(previous, turn)
     return list(dict.fromkeys(QueryEncoder.prepare(text) for text in texts))
 
 

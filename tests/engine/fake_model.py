@@ -7,10 +7,11 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 
 from bot.engine.model import Finish, Load, Model, Piece, Rendered
 from bot.errors import EngineError, EngineUnavailable
-from bot.messages import Prompt
+from bot.messages import FollowUp, Prompt
 
 ANSWER = '{"response": "付款后 48 小时内发货。", "confidence": 0.9}'
 CALL = '<tool_call>\n{"name": "ticket_status", "arguments": {"ticket": "TICKET-7K2M"}}\n</tool_call>'
+REWRITTEN = '{"question": "寄到加拿大要几天？"}'
 PROMPT_TOKENS = 10
 LOGPROB = -0.5
 """Of each token."""
@@ -19,7 +20,7 @@ LOGPROB = -0.5
 class FakeModel:
     """Says `output`, or what it makes of the question, in pieces of three characters: tokens, `token_seconds` apart.
 
-    Every `Rendered` carries the prompt's question where a real one has the constraint.
+    Every `Rendered` carries the prompt's question where a real one has the constraint, or the follow-up.
     """
 
     def __init__(
@@ -32,8 +33,11 @@ class FakeModel:
         freezes_after: int = 0,
         dies_after: int = 0,
         refuses: EngineError | None = None,
+        rewrites: str | Callable[[str], str] = REWRITTEN,
     ) -> None:
         self.output = output
+        self.rewrites = rewrites
+        self.waiting = 0
         self.token_seconds = token_seconds
         self.finish = finish
         self.dies_of = dies_of
@@ -69,16 +73,20 @@ class FakeModel:
 
     def load(self) -> Load:
         return Load(
-            running=self.open_requests, waiting=0, prompt_tokens=PROMPT_TOKENS * len(self.asked), cached_tokens=0,
-            output_tokens=self._done,
+            running=self.open_requests, waiting=self.waiting, prompt_tokens=PROMPT_TOKENS * len(self.asked),
+            cached_tokens=0, output_tokens=self._done,
         )  # fmt: skip
 
     def render(self, prompt: Prompt) -> Rendered:
         return Rendered(tokens=range(PROMPT_TOKENS), constraint=prompt.question)
 
+    def render_followup(self, followup: FollowUp) -> Rendered:
+        return Rendered(tokens=range(PROMPT_TOKENS), constraint=followup.text, rewriting=True)
+
     async def stream(self, rendered: Rendered) -> AsyncGenerator[Piece, None]:
         self.asked.append(rendered.constraint)
-        output = self.output if isinstance(self.output, str) else self.output(rendered.constraint)
+        says = self.rewrites if rendered.rewriting else self.output
+        output = says if isinstance(says, str) else says(rendered.constraint)
         pieces = [output[at : at + 3] for at in range(0, len(output), 3)]
         self.open_requests += 1
         try:

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncGenerator, Callable, Sequence
 
 from bot.errors import EngineUnavailable
-from bot.messages import EngineOutput, Prompt
+from bot.messages import EngineOutput, FollowUp, Prompt, Rewritten
 from bot.ports import EngineHealth
 
 Step = EngineOutput | BaseException | float
@@ -21,11 +21,17 @@ class ScriptedEngine:
         self,
         *scripts: Sequence[Step],
         make: Callable[[Prompt], Sequence[Step]] | None = None,
+        rewrites: Callable[[FollowUp], str | float | None] | None = None,
         ready: bool = True,
         started: bool = True,
     ) -> None:
         self._scripts = list(scripts)
         self._make = make
+        self.rewrites = rewrites
+        """A rewriting, seconds of silence before there is none, or None; no function means no rewriting."""
+        self.followups: list[FollowUp] = []
+        self.rewriting = 0
+        """Those under way."""
         self.ready = ready
         self.prompts: list[Prompt] = []
         self.closed = 0
@@ -71,6 +77,20 @@ class ScriptedEngine:
                     yield step
         finally:
             self.closed += 1
+
+    async def rewrite(self, followup: FollowUp, *, seconds: float) -> Rewritten | None:
+        if not self.started or self.rewrites is None or not seconds:
+            return None
+        self.followups.append(followup)
+        said = self.rewrites(followup)
+        self.rewriting += 1
+        try:
+            if isinstance(said, float):
+                await asyncio.sleep(min(said, seconds))
+                return None
+        finally:
+            self.rewriting -= 1
+        return None if said is None else Rewritten(text=said, tokens=7)
 
     async def _silence(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):

@@ -18,10 +18,10 @@ from bot.engine.model import Load, Model, Piece, Rendered
 from bot.engine.vllm import Patience
 from bot.engine.vllm_model import VllmModel
 from bot.errors import EngineUnavailable
-from bot.messages import Prompt
+from bot.messages import FollowUp, Prompt
 from bot.ports import Engine
 from bot.telemetry import Metrics
-from tests.contracts.engine_contract import Act, Calls, Echo, EngineContract, Hangs, Says, Stage
+from tests.contracts.engine_contract import Act, Calls, Echo, EngineContract, Hangs, Rewrites, Says, Stage
 from tests.contracts.engines import StartsLoaded, WithFallback, output_of
 from tests.engine_real.bots import send
 from tests.engine_real.engines import Real
@@ -64,6 +64,11 @@ class Lent:
         said = {"type": "const_string", "value": output_of(self._act, prompt.question)}
         return replace(self._model.render(prompt), constraint=json.dumps({"type": "structural_tag", "format": said}))
 
+    def render_followup(self, followup: FollowUp) -> Rendered:
+        said = {"type": "const_string", "value": output_of(self._act, followup.text)}
+        rendered = self._model.render_followup(followup)
+        return replace(rendered, constraint=json.dumps({"type": "structural_tag", "format": said}))
+
     async def stream(self, rendered: Rendered) -> AsyncGenerator[Piece, None]:
         said = 0
         closed = asyncio.ensure_future(self._closed.wait())
@@ -102,7 +107,7 @@ class OnVllm(Stage):
     """The engine over the real thing."""
 
     # Its death is in test_f05_death.py: after each it has to be loaded again.
-    can = frozenset({Echo, Calls, Says, Hangs})
+    can = frozenset({Echo, Calls, Says, Hangs, Rewrites})
 
     def __init__(self, model: VllmModel) -> None:
         self.engine: Engine = StartsLoaded(self._load, patience=PATIENCE, clock=SystemClock(), metrics=Metrics())
