@@ -32,6 +32,8 @@ LIFE_SECONDS = 15.0
 MESSAGES_A_LIFE = 6
 HEARD_SECONDS = 2.0
 """What came in so long before a death is stored."""
+STILL_SECONDS = 75.0
+"""Where nothing comes to its end for so long, nothing will: the outbox's longest pause is shorter."""
 BOTH = pytest.mark.parametrize("transport", [CALLBACK, WEBSOCKET])
 
 
@@ -109,23 +111,45 @@ class Office:
         early = {token: died_at - self._told_at[token] for token in missing}
         assert all(seconds < HEARD_SECONDS for seconds in early.values()), early
 
-    async def is_idle(self) -> bool:
+    async def left(self) -> dict[str, int]:
+        """What has not come to its end, and how much of it."""
+        found: dict[str, int] = {}
         if self._rig.called is not None:
-            if any(not one.fate for one in self._rig.caller.feed.deliveries.values()):
-                return False
-            if any(not one.finished for one in self._rig.caller.chats.exchanges.values()):
-                return False
-        elif not set(self._words) <= await self.stored():
-            return False
-        return not await asyncio.to_thread(oracle.open_work, self._bot.database)
+            found["with WeCom"] = sum(not one.fate for one in self._rig.caller.feed.deliveries.values())
+            found["growing"] = sum(not one.finished for one in self._rig.caller.chats.exchanges.values())
+        else:
+            found["unread"] = len(set(self._words) - await self.stored())
+        found["open"] = await asyncio.to_thread(oracle.open_work, self._bot.database)
+        return {name: count for name, count in found.items() if count}
 
-    async def rest(self, seconds: float = 90.0) -> None:
-        """:raises TimeoutError: not everything has come to its end."""
-        deadline = time.monotonic() + seconds
-        while not await self.is_idle():
-            if time.monotonic() > deadline:
-                raise TimeoutError(self._bot.words())
+    async def is_idle(self) -> bool:
+        return not await self.left()
+
+    async def rest(self) -> float:
+        """Waits until everything has come to its end, as long as something moves: how much is left at the last death
+        is chance, and how fast it goes is the machine's. Returns how many seconds that took.
+
+        :raises TimeoutError: nothing has come to its end for so long.
+        """
+        begun_at = moved_at = time.monotonic()
+        before = await self.left()
+        while before:
             await asyncio.sleep(0.05)
+            if (now := await self.left()) != before:
+                before, moved_at = now, time.monotonic()
+            elif time.monotonic() > moved_at + STILL_SECONDS:
+                raise TimeoutError(f"{now}: {await self._open_rows()}\n{self._bot.words()}")
+        return time.monotonic() - begun_at
+
+    async def _open_rows(self) -> list[dict[str, object]]:
+        """What the product says of what is left."""
+        statement = (
+            "SELECT i.id, i.state, i.turn_id, d.state AS reply, d.attempts, d.error, g.state AS answer, g.fetched "
+            "FROM inbound i LEFT JOIN growing_answers g ON g.inbound_id = i.id "
+            "LEFT JOIN deliveries d ON d.turn_id = i.turn_id "
+            "WHERE i.state != 'done' OR d.state IN ('waiting', 'sending') OR g.state = 'open' OR g.fetched = 0 LIMIT 20"
+        )
+        return await asyncio.to_thread(oracle.query, self._bot.database, statement)
 
 
 async def _begins(bot: Zygote, rig: BotRig, office: Office, failpoint: str = "") -> None:
@@ -188,12 +212,13 @@ async def _run(driver: Driver, folder: Path, rig: BotRig, kills: int) -> None:
         for number in range(kills):
             fired[await _life(bot, rig, office, chance, next(points) if number % 3 < 2 else "")] += 1
         await _begins(bot, rig, office)
-        await office.rest()
+        rested = await office.rest()
         await asyncio.sleep(0.5)
         assert await bot.kill(signal.SIGTERM) == 0, bot.words()
         messages = [{"text": text} for text in rig.texts()]
         verdict = await asyncio.to_thread(oracle.judge, bot.database, office.told, messages)
         report.counts |= {"kills": kills, "fired": dict(fired), "unheard": office.unheard, **verdict.counts()}
+        report["rested"] = f"{rested:.0f} s"
         report.print()
         assert not verdict.broken, f"{verdict.broken}\n{report}\n{bot.words()}"
         # What a killed process has perhaps said by itself nobody says a third time: operators decide.

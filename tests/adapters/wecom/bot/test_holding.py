@@ -10,10 +10,10 @@ from adapters.wecom.bot.phrases import LATE
 from bot.clock import SystemClock
 from bot.history.database import Database
 from bot.telemetry import Metrics
-from tests.adapters.wecom.bot.house import FAST, Bench, all_sent, until
+from tests.adapters.wecom.bot.house import FAST, Bench, LongDialogue, all_sent, until
 from tests.core.house import address, open_house
 from tests.fakes.intake import MemoryIntake
-from tests.fakes.wecom_aibot import FakeAiBot, Fault
+from tests.fakes.wecom_aibot import Asked, FakeAiBot, Fault
 
 
 async def test_a_lost_connection_is_made_anew(bench: Bench, aibot: FakeAiBot) -> None:
@@ -154,6 +154,19 @@ async def test_an_unanswered_messages_stream_is_finished_by_the_next_process(ben
     assert aibot.violations == []
 
 
+async def test_the_next_process_knows_that_the_last_state_may_be_a_moment_old(bench: Bench, aibot: FakeAiBot) -> None:
+    aibot.answering.survive, aibot.streams.apart = True, 2.0
+    bench.timing = dataclasses.replace(FAST, apart=2.1)
+    asked = await _killed_while_answering(bench, aibot, chat="wrGroup1")
+    bench.dialogue = LongDialogue()
+    async with bench.running() as run:
+        await until(lambda: aibot.answers(asked)[0].finished)
+        await all_sent(run)
+    begun, ended = aibot.answers(asked)[0].shown[-2:]
+    assert ended[0] - begun[0] >= 2.0
+    assert aibot.violations == []
+
+
 async def test_a_kill_before_the_acknowledgement_of_the_end_is_no_second_answer(bench: Bench, aibot: FakeAiBot) -> None:
     aibot.answering.survive = True
     aibot.faults.add(Fault(kind="no_ack", method="aibot_respond_msg", contains="完", apply=True, times=1))
@@ -175,10 +188,10 @@ async def test_where_that_can_not_be_the_answer_comes_by_itself_and_once(bench: 
     assert aibot.once("zhangsan", "T1 完").via == "markdown"
 
 
-async def _killed_while_answering(bench: Bench, aibot: FakeAiBot):  # type: ignore[no-untyped-def]
-    """A process that has shown half an answer, and is no more."""
+async def _killed_while_answering(bench: Bench, aibot: FakeAiBot, *, chat: str = "") -> Asked:
+    """A process that has shown half an answer, or in a group that it is at work, and is no more."""
     async with bench.running():
-        asked = aibot.people.says("T1 slow 3")
+        asked = aibot.people.says("T1 slow 3", chat=chat)
         await until(lambda: aibot.answers(asked) and aibot.answers(asked)[0].text)
     assert not aibot.answers(asked)[0].finished
     return asked
