@@ -8,6 +8,7 @@ import dataclasses
 
 from adapters.wecom.bot.phrases import LATE
 from bot.clock import SystemClock
+from bot.history import outbox
 from bot.history.database import Database
 from bot.telemetry import Metrics
 from tests.adapters.wecom.bot.house import FAST, Bench, LongDialogue, all_sent, until
@@ -177,6 +178,22 @@ async def test_a_kill_before_the_acknowledgement_of_the_end_is_no_second_answer(
         await asyncio.sleep(0.3)
     assert aibot.texts("zhangsan") == ["T1 完"]
     assert len(aibot.posts()) == 1
+
+
+async def test_a_card_whose_sender_was_killed_stands_there_once_and_closes_no_conversation(
+    bench: Bench, aibot: FakeAiBot
+) -> None:
+    lost = aibot.faults.add(Fault(kind="no_ack", method="aibot_send_msg", apply=True, times=1))
+    async with bench.running():
+        aibot.people.says("T1 ticket")
+        await until(lambda: lost.fired)
+    async with bench.running() as run:
+        await all_sent(run)
+        assert await run.database.read(outbox.counts) == {}
+        aibot.people.says("T2")
+        await until(lambda: "T2 完" in aibot.texts("zhangsan"))
+    assert len(aibot.cards("zhangsan")) == 1
+    assert aibot.violations == []
 
 
 async def test_where_that_can_not_be_the_answer_comes_by_itself_and_once(bench: Bench, aibot: FakeAiBot) -> None:
