@@ -25,8 +25,8 @@ LONGEST = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begins with the longest files: where files are shared out to several processes (`make test`), the short ones fill
     what is left at the end."""
-    here = Path(__file__).parent
-    items.sort(key=lambda item: not item.path.relative_to(here).as_posix().startswith(LONGEST))
+    here = f"{Path(__file__).parent.as_posix()}/"
+    items.sort(key=lambda item: not item.path.as_posix().removeprefix(here).startswith(LONGEST))
 
 
 @pytest.fixture(autouse=True)
