@@ -34,9 +34,10 @@ run: $(RUN_READY) ## start the bot (make run ARGS="--config my.toml")
 	@exec $(BIN)/kefu run $(ARGS)
 
 .PHONY: test
-# Three at a time on two cores: many tests wait for a platform's pace and not for the processor.
+# Three at a time on two cores: many tests wait for a platform's pace and not for the processor. Files are handed out in
+# the order of tests/conftest.py, the longest first.
 test: $(DEV_READY) ## run every test that needs no GPU and no server (make test ARGS="-k web")
-	$(BIN)/python -m pytest -m "not faults and not bench and not engine" -n 3 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -m "not faults and not bench and not engine" -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: test-engine
 test-engine: $(ENGINE_READY) ## run the real vLLM on a small model; the first time installs its CPU build (2 GB)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,19 @@ from blockbuster import BlockBuster, BlockBusterFunction
 LOOPBACK = frozenset({None, "", "localhost", "127.0.0.1", "::1", "0.0.0.0", "::"})
 
 OURS = ["bot", "adapters", "knowledge"]
+
+LONGEST = (
+    "packaging/test_readme.py", "browser/", "faults/", "knowledge/test_crash.py", "knowledge/test_e5.py",
+    "cli/test_run.py", "adapters/wecom/bot/", "adapters/wecom/kf/", "adapters/slack/", "core/",
+)  # fmt: skip
+"""Files that take tens of seconds, and those whose tests wait for processes and for platforms' paces."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begins with the longest files: where files are shared out to several processes (`make test`), the short ones fill
+    what is left at the end."""
+    here = f"{Path(__file__).parent.as_posix()}/"
+    items.sort(key=lambda item: not item.path.as_posix().removeprefix(here).startswith(LONGEST))
 
 
 @pytest.fixture(autouse=True)

@@ -282,10 +282,11 @@ def test_a_line_that_can_not_be_made_hides_its_arguments(logging_to: Setup, caps
     assert capsys.readouterr().err == ""
 
 
-def test_a_stream_that_is_gone_ends_nothing(logging_to: Setup) -> None:
+def test_a_stream_that_is_gone_ends_nothing(logging_to: Setup, capsys: pytest.CaptureFixture[str]) -> None:
     screen = logging_to()
     screen.close()
     get_logger("bot").error("nobody hears this")
+    assert capsys.readouterr() == ("", "")
 
 
 def test_text_that_is_no_unicode_is_written(logging_to: Setup) -> None:

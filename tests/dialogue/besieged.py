@@ -162,6 +162,10 @@ class Siege:
         self._answer_seconds = answer_seconds
         self._numbers = itertools.count(1)
         self._settings = DialogueSettings()
+        self._ticketing = Ticketing(tickets=house.desk, phrases=Phrases(), settings=self._settings, clock=SystemClock())
+        # One for everybody, as in the product: whoever asks is known from the turn alone.
+        log = StoredCalls(house.database, SystemClock())
+        self._functions = Functions(ticket_functions(self._ticketing), log=log, clock=SystemClock())
 
     def enter(self, engine: Engine, *, id: str = "", name: str = "", poison: str = "") -> Sender:  # noqa: A002
         """Somebody comes into the group."""
@@ -172,18 +176,15 @@ class Siege:
 
     def change(self, sender: Sender, engine: Engine, *, poison: str = "") -> None:
         """Another engine answers this person from here on."""
-        clock, phrases = SystemClock(), Phrases()
-        ticketing = Ticketing(tickets=self._house.desk, phrases=phrases, settings=self._settings, clock=clock)
-        log = StoredCalls(self._house.database, clock)
         self._responders.dialogues[sender.id] = Dialogue(
             knowledge=Poisoned(self._knowledge, poison),
             engine=engine,
-            ticketing=ticketing,
-            functions=Functions(ticket_functions(ticketing), log=log, clock=clock),
+            ticketing=self._ticketing,
+            functions=self._functions,
             understanding=self._understanding,
-            phrases=phrases,
+            phrases=Phrases(),
             settings=self._settings,
-            clock=clock,
+            clock=SystemClock(),
         )
 
     async def say(self, sender: Sender, text: str, *, quote: str = "") -> Seen:

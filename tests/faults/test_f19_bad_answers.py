@@ -14,6 +14,7 @@ from tests.fakes.telegram_api import FakeTelegram, Fault
 from tests.faults import oracle, seeds
 from tests.faults.rig import Rig, new_rig
 
+pytestmark = pytest.mark.usefixtures("quick_repeats")
 CHATS = 12
 
 

@@ -22,6 +22,7 @@ from tests.faults.zygote import UNLIMITED, Driver, zygote
 
 HEADER = "X-Telegram-Bot-Api-Secret-Token"
 WEBHOOK = f'transport = "webhook"\nwebhook_url = "{ORIGIN}/telegram/webhook"\nwebhook_secret = "{SECRET}"\n'
+BOMB = gzip.compress(b" " * 3_000_000)
 REFUSALS = {400, 401, 403, 413, 415}
 
 
@@ -85,7 +86,7 @@ async def _fuzz(session: aiohttp.ClientSession, url: str, count: int, chance: ra
         elif kind == 1:
             body = _spoilt(chance, body)
         elif kind == 2:
-            body, headers = gzip.compress(b" " * 3_000_000), [*headers, ("Content-Encoding", "gzip")]
+            body, headers = BOMB, [*headers, ("Content-Encoding", "gzip")]
         else:
             headers = [*headers, ("Content-Encoding", chance.choice(["gzip", "deflate"]))]  # which it is not
         async with session.post(url, data=body, headers=headers) as response:
@@ -140,7 +141,7 @@ async def _status(session: aiohttp.ClientSession, url: str, body: object, header
 
 
 async def test_forged_calls_are_refused(driver: Driver, tmp_path: Path) -> None:
-    await _run(driver, tmp_path, 400)
+    await _run(driver, tmp_path, 200)
 
 
 @pytest.mark.faults

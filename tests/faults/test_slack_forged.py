@@ -22,6 +22,7 @@ from tests.faults.test_slack_kill import slack_settings
 from tests.faults.zygote import Driver, zygote
 
 STAMP, SIGNATURE = "X-Slack-Request-Timestamp", "X-Slack-Signature"
+BOMB = gzip.compress(b" " * 3_000_000)
 Headers = list[tuple[str, str]]
 
 
@@ -126,9 +127,8 @@ class Forger:
 
     def _packed(self, body: bytes) -> tuple[bytes, Headers]:
         """What unpacks to a hundred times its size, or is not packed as it says."""
-        bomb = gzip.compress(b" " * 3_000_000)
         options: list[tuple[bytes, Headers]] = [
-            (bomb, [*self._signed(bomb), ("Content-Encoding", "gzip")]),
+            (BOMB, [*self._signed(BOMB), ("Content-Encoding", "gzip")]),
             (body, [*self._signed(body), ("Content-Encoding", "gzip")]),
             (body, [*self._signed(body), ("Content-Encoding", "deflate")]),
         ]
@@ -200,7 +200,7 @@ async def _run(driver: Driver, folder: Path, count: int) -> None:
 
 
 async def test_forged_calls_are_refused(driver: Driver, tmp_path: Path) -> None:
-    await _run(driver, tmp_path, 400)
+    await _run(driver, tmp_path, 200)
 
 
 @pytest.mark.faults

@@ -20,7 +20,7 @@ RESPOND, SEND = "aibot_respond_msg", "aibot_send_msg"
 LOST = [
     Fault(kind="no_ack", apply=True),
     Fault(kind="no_ack"),
-    Fault(kind="slow", seconds=1.6),
+    Fault(kind="slow", seconds=1.2),
     Fault(kind="garbage", apply=True),
     Fault(kind="garbage"),
     Fault(kind="twice"),
@@ -64,7 +64,7 @@ async def test_a_state_whose_acknowledgement_is_lost_costs_no_word(tmp_path: Pat
     """The first frame of each answer, which opens its stream; the answer stands in the same one."""
     async with bot_rig(tmp_path, WEBSOCKET) as rig:
         async with rig.life():
-            faults = _lose(rig, RESPOND, "slow 2.5 T{n} ")
+            faults = _lose(rig, RESPOND, "slow 1.5 T{n} ")
             await rig.rest()
         assert [fault.fired for fault in faults] == [1] * len(LOST)
         assert rig.said() == once(*range(1, len(LOST) + 1))
@@ -97,7 +97,6 @@ async def test_a_response_whose_answer_is_lost_is_said_once(tmp_path: Path, kind
     """Over callbacks an answer that comes too late is posted; a code is taken once, so a repetition tells the truth."""
     timing = faster(stream_ends=0.5)
     async with bot_rig(tmp_path, CALLBACK, timing=timing) as rig:
-        rig.caller.chats.poll_seconds = 0.2
         rig.excused = {"response_url"}  # a code is tried a second time, to learn what became of the first
         faults = [
             rig.caller.faults.add(CallFault(kind=kind, method="aibot/response", apply=apply, times=1))
@@ -120,7 +119,7 @@ async def test_a_storm_of_lost_acknowledgements(tmp_path: Path) -> None:
     async with bot_rig(tmp_path, WEBSOCKET) as rig:
         for number, kind in enumerate(("no_ack", "no_ack", "slow", "garbage")):
             apply = number % 2 == 0
-            rig.wecom.faults.add(Fault(kind=kind, method="aibot_*", every=31 + number, apply=apply, seconds=1.5))
+            rig.wecom.faults.add(Fault(kind=kind, method="aibot_*", every=31 + number, apply=apply, seconds=1.2))
         async with rig.life():
             for number in range(1, 201):
                 slow = f"slow {chance.choice([0.5, 2.5])} " if number % 2 else ""

@@ -64,7 +64,7 @@ async def test_ends_that_meet_a_full_minute_are_tried_again(tmp_path: Path) -> N
         shows = rig.wecom.faults.add(Fault(kind="error", method="aibot_respond_msg", errcode=TOO_OFTEN, every=4))
         async with rig.life():
             for number in range(1, PEOPLE + 1):
-                rig.says(number, f"slow 2.5 T{number} " if number % 2 else f"T{number} ")
+                rig.says(number, f"slow 1 T{number} " if number % 2 else f"T{number} ")
             await rig.rest()
         assert [fault.fired for fault in faults] == [3] * PEOPLE
         assert shows.fired
@@ -131,7 +131,6 @@ async def test_messages_that_lack_something_stop_nobody(
 async def test_a_response_that_can_not_be_read_or_asks_for_patience_is_tried_again(tmp_path: Path, kind: str) -> None:
     timing = faster(stream_ends=0.4)
     async with bot_rig(tmp_path, CALLBACK, timing=timing) as rig:
-        rig.caller.chats.poll_seconds = 0.2
         rig.excused = {"response_url"}  # a code is tried a second time, to learn what became of the first
         fault = CallFault(kind=kind, method="aibot/response", errcode=TOO_OFTEN, times=2, body={"result": 1}, code=502)
         rig.caller.faults.add(fault)

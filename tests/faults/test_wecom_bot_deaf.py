@@ -111,8 +111,8 @@ async def test_a_kick_is_an_alert_and_not_a_fight(
         capsys.readouterr()
         opened = rig.wecom.links.opened
         rig.wecom.links.steal()
-        await until(lambda: not rig.channel.health().up, LIMIT)
-        assert "another connection of this bot" in rig.channel.health().detail
+        await until(lambda: "another connection of this bot" in rig.channel.health().detail, LIMIT)
+        assert not rig.channel.health().up
         await asyncio.sleep(1.2)
         assert rig.wecom.links.opened == opened, "it takes nothing back"
         assert await rig.open_work() == 1

@@ -22,7 +22,7 @@ from tests.fakes.wecom_api import FakeWeCom
 from tests.fakes.wecomapi.sealing import Sealed
 from tests.faults import oracle, seeds
 from tests.faults.slack_rig import NOBODY
-from tests.faults.test_wecom_bot_kill import bot_settings
+from tests.faults.wecom_bot_office import bot_settings
 from tests.faults.wecom_forging import Forger, fuzz
 from tests.faults.zygote import Driver, zygote
 
@@ -125,7 +125,7 @@ async def _until_it_ends(wecom: FakeWeCom, streams: set[str]) -> None:
 
 
 async def test_forged_calls_are_refused(driver: Driver, tmp_path: Path) -> None:
-    await _run(driver, tmp_path, 400)
+    await _run(driver, tmp_path, 200)
 
 
 @pytest.mark.faults

@@ -93,7 +93,6 @@ async def _line(folder: Path, transport: str) -> AsyncIterator[Line]:
                 rig.port, rig.door = port, proxy.url
                 rig.caller.feed.attempts, rig.caller.feed.pause = 1000, 0.2
                 rig.caller.feed.ack_seconds = 1.0
-                rig.caller.chats.poll_seconds = 0.3
             async with rig.life():
                 yield Line(rig, proxy)
 

@@ -95,12 +95,11 @@ async def test_an_answer_of_twenty_seconds_is_acknowledged_at_once_and_arrives_o
 async def test_refreshes_are_served_by_whichever_of_two_is_asked(tmp_path: Path) -> None:
     """Every poll reaches the other one; the answer is the same, and its end is handed over once."""
     async with bot_rig(tmp_path, CALLBACK) as rig, rig.life(), AsyncExitStack() as stack:
-        rig.caller.chats.poll_seconds = 0.25
         other = rig.another()
         stack.push_async_callback(other.close)
         urls = [rig.caller.bot.url.removesuffix(CALLBACK_PATH)]
         urls.append(await stack.enter_async_context(served(other, rig.house.inbox)))
-        asked = [rig.says(number, f"slow 2 T{number}") for number in range(1, 6)]
+        asked = [rig.says(number, f"slow 1.2 T{number}") for number in range(1, 6)]
         turn = 0
         while await rig.open_work() or not all(isinstance(one, Exchange) and one.finished for one in asked):
             turn += 1
@@ -117,8 +116,6 @@ async def _repeated(folder: Path, transport: str, messages: int, lives: int) -> 
     chance, report = seeds.begin(f"F2 wecom_bot {transport}")
     async with bot_rig(folder, transport) as rig:
         written, repeats, asked = 0, 0, []
-        if transport == CALLBACK:
-            rig.caller.chats.poll_seconds = 0.3
         for _ in range(lives):
             async with rig.life():
                 for _ in range(messages // lives):

@@ -11,7 +11,7 @@ import pytest
 
 from tests.fakes.dialogue import END
 from tests.faults.slack_rig import Storyteller, squeezed, story
-from tests.faults.wecom_bot_rig import CALLBACK, WEBSOCKET, BotRig, bot_rig, faster, person
+from tests.faults.wecom_bot_rig import APART, CALLBACK, WEBSOCKET, BotRig, bot_rig, faster, person
 
 pytestmark = pytest.mark.usefixtures("quick_repeats")
 
@@ -35,10 +35,8 @@ def _article(sections: int, rows: int, sentences: int) -> str:
 async def _arrives_whole(folder: Path, transport: str, text: str, sections: int, rows: int) -> list[str]:
     """The messages it arrives in, in a group."""
     # A message that answers is all that WeCom takes over callbacks, and each of them gives one code for one more.
-    dialogue = Storyteller(stories={"T1": text}, seconds=3.0, steps=6)
+    dialogue = Storyteller(stories={"T1": text}, seconds=1.2, steps=6)
     async with bot_rig(folder, transport, dialogue=dialogue) as rig:
-        if transport == CALLBACK:
-            rig.caller.chats.poll_seconds = 0.3
         async with rig.life():
             if transport == CALLBACK:
                 for number in (2, 3, 4):
@@ -93,7 +91,7 @@ def _asks(rig: BotRig, count: int) -> dict[str, str]:
 async def test_fifty_conversations_that_stream_at_once_do_not_mix(tmp_path: Path, transport: str) -> None:
     count = 50
     stories = {f"T{number}": story(f"T{number}", paragraphs=4, words=6) for number in range(1, count + 1)}
-    dialogue = Storyteller(stories=stories, seconds=3.0, steps=8)
+    dialogue = Storyteller(stories=stories, seconds=1.5, steps=8)
     async with bot_rig(tmp_path, transport, dialogue=dialogue, timing=faster(ack=4.0)) as rig:
         async with rig.life():
             places = _asks(rig, count)
@@ -112,13 +110,14 @@ async def test_fifty_conversations_that_stream_at_once_do_not_mix(tmp_path: Path
 
 
 def _grew_within_limits(rig: BotRig, count: int) -> None:
-    """Each of them grew, its states a second apart, and no conversation got more frames than messages are allowed."""
+    """Each of them grew, its states as far apart as WeCom asks for, and no conversation got more frames than it may
+    get messages."""
     posts = rig.wecom.posts()
     assert sum(len(post.shown) >= 3 for post in posts) >= count * 0.7, "they have to grow"
     frames: dict[str, list[float]] = defaultdict(list)
     for post in posts:
         times = [at for at, _ in post.shown]
-        assert all(later - sooner >= 0.95 for sooner, later in itertools.pairwise(times))
+        assert all(later - sooner >= APART for sooner, later in itertools.pairwise(times))
         frames[post.place.id] += times
     for times in frames.values():
         times.sort()

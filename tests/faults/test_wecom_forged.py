@@ -122,7 +122,7 @@ async def _run(driver: Driver, folder: Path, count: int) -> None:
 
 
 async def test_forged_calls_are_refused(driver: Driver, tmp_path: Path) -> None:
-    await _run(driver, tmp_path, 480)
+    await _run(driver, tmp_path, 240)
 
 
 @pytest.mark.faults

@@ -31,12 +31,15 @@ from tests.faults import oracle
 from tests.faults.slack_rig import NOBODY, Core, Storyteller, until
 
 WEBSOCKET, CALLBACK = "websocket", "callback"
+APART, POLL_SECONDS = 0.3, 0.3
+"""What stands for WeCom's second between two states of an answer, and between two of its own calls. The whole product,
+which is killed in `test_wecom_bot_kill`, keeps to real seconds."""
 QUICK = BotTiming(
-    connect=1.0, answer=2.0, first_pause=0.02, longest_pause=0.1, refused_pause=0.5, frequency_pause=0.5, ack=1.0,
-    refresh_pause=0.5, open_after=0.3, look=0.03, late_ack=0.1, line_wait=0.5, ping=0.3, silent=1.2, lapsed_pause=0.1,
-    kicked_pause=600.0, lease_beat=0.1, lease_life=0.6, store_pause=0.05, row_wait=2.0,
+    apart=APART + 0.05, connect=1.0, answer=2.0, first_pause=0.02, longest_pause=0.1, refused_pause=0.5,
+    frequency_pause=0.5, ack=1.0, refresh_pause=0.5, open_after=0.3, look=0.03, late_ack=0.1, line_wait=0.5,
+    ping=0.3, silent=1.2, lapsed_pause=0.1, kicked_pause=600.0, lease_beat=0.1, lease_life=0.6, store_pause=0.05,
+    row_wait=2.0,
 )  # fmt: skip
-"""A second between two states of an answer stays a second: that is WeCom's rule, which its fake watches over."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -211,11 +214,12 @@ async def bot_rig(folder: Path, transport: str, **about: Any) -> AsyncIterator[B
     path = await asyncio.to_thread(new_database, folder)
     if transport == WEBSOCKET:
         async with FakeAiBot() as aibot:
+            aibot.streams.apart = APART
             yield BotRig(path=path, aibot=aibot, **about)
             assert aibot.violations == [], aibot.violations
     else:
         async with FakeWeCom(rate_limits=True) as called:
-            called.bot.url = NOBODY + CALLBACK_PATH
+            called.bot.url, called.chats.poll_seconds = NOBODY + CALLBACK_PATH, POLL_SECONDS
             rig = BotRig(path=path, called=called, **about)
             yield rig
             broken = [one for one in called.violations if one.rule not in rig.excused]

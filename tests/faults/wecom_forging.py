@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import functools
 import gzip
 import hashlib
 import io
@@ -182,7 +183,7 @@ class Forger(ABC):
     def _packed(self) -> Asked:
         """What unpacks to a hundred times its size, or is not packed as it says."""
         sealed = self._sealed()
-        bomb = gzip.compress(self.opening() + b" " * _PACKED_BYTES)
+        bomb = _bomb(self.opening())
         body, how = self.chance.choice([(bomb, "gzip"), (sealed.body, "gzip"), (sealed.body, "deflate")])
         return self._asked(list(sealed.query.items()), body, ("Content-Encoding", how))
 
@@ -197,6 +198,11 @@ class Forger(ABC):
             self.endpoint.challenge(self.plain),
         ])  # fmt: skip
         return Asked(query=list(query.items()), verb="GET")
+
+
+@functools.cache
+def _bomb(opening: bytes) -> bytes:
+    return gzip.compress(opening + b" " * _PACKED_BYTES)
 
 
 async def fuzz(

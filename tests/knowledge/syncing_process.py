@@ -17,8 +17,6 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-from lancedb.table import AsyncTable
-
 from knowledge import rows
 from knowledge.config import KnowledgeConfig
 from knowledge.index import KnowledgeIndex
@@ -54,6 +52,8 @@ def _arm(step: str) -> None:
     """Replaces the method that `step` names by one that ends the process there."""
     when, _, name = step.partition(" ")
     wrap = {"before": _before, "after": _after}[when]
+    from lancedb.table import AsyncTable  # after ours, which imports LanceDB in half the time
+
     owner: Any
     match name:
         case "embedding":

@@ -80,7 +80,7 @@ async def test_syncs_killed_at_random_never_leave_a_mixture(
     config: KnowledgeConfig, states: tuple[Path, Path], tmp_path: Path
 ) -> None:
     """The long form is tests/faults/test_f29_index.py."""
-    await kill_syncs(config, states, tmp_path / "kefu.db", 4)
+    await kill_syncs(config, states, tmp_path / "kefu.db", 2)
 
 
 async def test_searching_goes_on_while_another_process_syncs(

@@ -130,7 +130,7 @@ def test_no_two_pieces_share_a_hash(tokens: UnigramTokens, weights: E5Weights) -
 def test_questions_have_the_vectors_of_the_weights_own_engine(
     e5: E5Embedded, vectors: Callable[[list[str], Kind], Vector]
 ) -> None:
-    texts = questions()[::2]
+    texts = questions()[::7]
     agreement = cosines(e5.embed(texts, "query"), vectors(texts, "query"))
     assert agreement.min() > 0.9997
     assert agreement.mean() > 0.9999
@@ -139,7 +139,7 @@ def test_questions_have_the_vectors_of_the_weights_own_engine(
 def test_passages_have_the_vectors_of_the_weights_own_engine(
     e5: E5Embedded, vectors: Callable[[list[str], Kind], Vector]
 ) -> None:
-    texts = passages()[::6]
+    texts = passages()[::15]
     agreement = cosines(e5.embed(texts, "passage"), vectors(texts, "passage"))
     assert agreement.min() > 0.9997
 
@@ -165,7 +165,7 @@ def test_a_full_window_is_one(
 def test_a_long_text_is_the_mean_of_its_windows(
     e5: E5Embedded, tokens: UnigramTokens, vectors: Callable[[list[str], Kind], Vector]
 ) -> None:
-    text = " ".join(passages())[:5000]
+    text = " ".join(passages())[:4300]
     assert len(tokens.of(f"passage: {text}")) > 1020
     assert cosines(e5.embed([text], "passage"), vectors([text], "passage"))[0] > 0.9997
 

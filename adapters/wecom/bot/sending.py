@@ -29,7 +29,8 @@ ONE, MANY = 1, 2
 """`chat_type`: a colleague, a group."""
 REFRESHES = (Rate(limit=24, window=MINUTE),)
 """Of all growing answers of a conversation. Whether WeCom counts them among its 30 messages nobody has written down."""
-_NO_SUCH_CHAT = frozenset({93006, 40058})
+_INVALID_CHAT, _INVALID_PARAMETER = 93006, 40058
+_NO_SUCH_CHAT = frozenset({_INVALID_CHAT, _INVALID_PARAMETER})
 _REMEMBERED = 20_000
 _BLIND_REPEATS = 1
 """A message of its own whose fate is unknown is repeated so often; then it is the operators'."""
@@ -69,6 +70,8 @@ class Speaker:
         self._of_turn: OrderedDict[str, Stream | None] = OrderedDict()
         self._doubtful: OrderedDict[tuple[int, int], int] = OrderedDict()
         self._kinds: OrderedDict[str, int] = OrderedDict()
+        self._worded: OrderedDict[int, None] = OrderedDict()
+        """Deliveries whose words this process has said: no other one has sent their card."""
 
     # -- What the receiving side tells --
 
@@ -191,7 +194,9 @@ class Speaker:
                 return await self._sent_card(conversation, delivery_id, reply, key)
             stream = await self._stream_for(replaces, reply) if forms.number == 0 else None
             if stream is None:
-                return await self._sent_apart(conversation, forms.markdown, key)
+                said = await self._sent_apart(conversation, forms.markdown, key)
+                _remember(self._worded, delivery_id, None)
+                return said
             self._merge(stream, reply)
             if not await self._streams.finish(stream, forms.markdown, reply.turn_id):
                 if stream.state != "elsewhere" or stream.turn != reply.turn_id:
@@ -199,6 +204,7 @@ class Speaker:
                 self._streams.settle(stream, "elsewhere", reply.turn_id)
         except WeComError as error:
             raise self._as_send_error(error, conversation.channel) from None
+        _remember(self._worded, delivery_id, None)
         await self._streams.close_row(stream)
         return stream.id
 
@@ -232,8 +238,10 @@ class Speaker:
             raise Undeliverable("the reply has no card any more")
         try:
             return await self._pushed(conversation, {"msgtype": "template_card", "template_card": card}, key)
-        except Refused:
-            if key in self._doubtful:  # no card's name is taken twice: the first one has arrived
+        except Refused as refused:
+            # No card's name is taken twice: the first one has arrived, from here or from a process that was killed.
+            by_another = delivery_id not in self._worded and refused.errcode == _INVALID_PARAMETER
+            if key in self._doubtful or by_another:
                 return str(card["task_id"])
             raise
 
@@ -268,20 +276,22 @@ class Speaker:
         if self._doubtful.get(key, 0) > _BLIND_REPEATS:
             raise Undeliverable("sent twice without an acknowledgement: nobody can tell whether it has arrived")
         chat = conversation.channel
-        first, second = self._kinds_of(conversation)
-        for kind in (first, second):
+        refusal = Refused(SEND, _INVALID_CHAT)
+        for kind in self._kinds_of(conversation):
             try:
                 await self._sockets.request(SEND, {"chatid": chat, "chat_type": kind, **body})
             except Refused as refused:
-                if kind == second or refused.errcode not in _NO_SUCH_CHAT or chat in self._kinds:
+                if refused.errcode not in _NO_SUCH_CHAT or chat in self._kinds:
                     raise
+                # One that says something else of the message than that its chat is none knows the chat.
+                refusal = refused if refusal.errcode == _INVALID_CHAT else refusal
             except NoAnswer:
                 _remember(self._doubtful, key, self._doubtful.get(key, 0) + 1)
                 raise
             else:
                 _remember(self._kinds, chat, kind)
                 return f"push:{chat}:{key[0]}.{key[1]}"[:200]
-        raise AssertionError("the last kind raises")
+        raise refusal
 
     def _kinds_of(self, conversation: ConversationRef) -> tuple[int, int]:
         """A colleague or a group, the likelier first: an operator's address does not say."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from math import inf
 from typing import Any, Literal, TypeAlias
 
 from adapters.wecom.bot.lease import Lease
@@ -55,6 +56,8 @@ class Sockets:
         self._timing = timing
         self._backoff = Backoff(timing)
         self._line: Line | None = None
+        self.opened_at = inf
+        """When the connection of this moment took the place of the one before it, on the monotonic clock."""
         self._ready = asyncio.Event()
         self._refused: Refused | None = None
         self._trouble = "starting"
@@ -74,6 +77,13 @@ class Sockets:
 
         :raises Refused, NotReached, NoAnswer: as there.
         """
+        await (await self.opened(cmd)).request(cmd, body, req_id=req_id)
+
+    async def opened(self, cmd: str) -> Line:
+        """The connection of this moment; waited for as in `request`.
+
+        :raises Refused, NotReached: there is none.
+        """
         if self._line is None and self._refused is None:
             try:
                 async with asyncio.timeout(self._timing.line_wait):
@@ -84,7 +94,7 @@ class Sockets:
             if self._refused is not None:
                 raise Refused(SUBSCRIBE, self._refused.errcode)
             raise NotReached(cmd, "not connected")
-        await self._line.request(cmd, body, req_id=req_id)
+        return self._line
 
     async def run(self, take: Take) -> None:
         """Keeps it until cancelled."""
@@ -116,7 +126,7 @@ class Sockets:
         try:
             end = await self._live(line, take)
         finally:
-            self._line = None
+            self._line, self.opened_at = None, inf
             self._ready.clear()
             await line.close()
         if self._clock.monotonic() - started > self._timing.longest_pause:
@@ -170,7 +180,7 @@ class Sockets:
 
     def _opened(self, line: Line) -> None:
         log.info("wecom.up", channel="wecom_bot", after=self._trouble)
-        self._line = line
+        self._line, self.opened_at = line, self._clock.monotonic()
         self._refused = None
         self._trouble = "the connection was lost"
         self._said.clear()

@@ -194,7 +194,7 @@ class Streams:
 
     def is_crowded(self, stream: Stream) -> bool:
         """Whether a frame is under way, or one left a moment ago."""
-        return stream.lock.locked() or self._clock.monotonic() - stream.sent_at < self._timing.apart
+        return stream.lock.locked() or self._too_soon(stream) > 0
 
     async def show(self, stream: Stream, text: str) -> None:
         """The answer so far. Nothing where it has ended.
@@ -267,9 +267,17 @@ class Streams:
         return True
 
     async def _spaced(self, stream: Stream) -> None:
-        wait = stream.sent_at + self._timing.apart - self._clock.monotonic()
-        if wait > 0:
+        if stream.restored:
+            await self._sockets.opened(RESPOND)
+        if (wait := self._too_soon(stream)) > 0:
             await self._sleep(wait)
+
+    def _too_soon(self, stream: Stream) -> float:
+        """For how many seconds a frame would still be too near to the one before it. When a process that is no more
+        wrote the last one of its own nobody knows, but it was before our connection took the place of that process's.
+        """
+        last = max(stream.sent_at, self._sockets.opened_at) if stream.restored else stream.sent_at
+        return last + self._timing.apart - self._clock.monotonic()
 
     async def _frame(self, stream: Stream, text: str, *, finish: bool) -> None:
         body = {

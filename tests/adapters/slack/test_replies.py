@@ -92,7 +92,9 @@ def test_absurd_sources_do_not_burst_a_message() -> None:
     for forms in forms_of(
         replace(REPLY, text="字" * 9_400, sources=sources, ticket=TICKET, actions=tuple(ReplyAction))
     ):
-        check_message(json.loads(json.dumps(blocks_of(forms))))
+        blocks = json.loads(json.dumps(blocks_of(forms)))
+        assert check_message(blocks) == blocks
+        assert len(blocks) >= 1
 
 
 def test_agents_are_named_and_notices_are_plain() -> None:

@@ -73,6 +73,8 @@ async def test_a_turn_without_a_reply_leaves_no_sign_of_work_and_no_stream(out: 
     out.sender.silent(conversation)
     await out.fake.until(lambda: out.fake.session("D5", conversation.thread) == "active")
     await out.fake.until(lambda: not any(message.streaming for message in out.fake.messages("D5")))
+    assert len(out.fake.calls("chat.startStream")) == len(out.fake.calls("chat.stopStream")) == 1
+    assert out.fake.status("D5", conversation.thread) == ""
 
 
 async def test_twenty_threads_stream_side_by_side_without_mixing() -> None:

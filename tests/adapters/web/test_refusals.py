@@ -12,7 +12,6 @@ import pytest
 
 from adapters.web.parsing import (
     Refused,
-    check_content_type,
     largest_body,
     parse_looked,
     parse_pressed,
@@ -112,8 +111,17 @@ async def test_another_content_type_is_415(site: Site, content_type: str) -> Non
 @pytest.mark.parametrize(
     "header", ["application/json", "Application/JSON; Charset=UTF-8", 'application/json;charset="utf-8"']
 )
-def test_json_in_utf8_is_taken(header: str) -> None:
-    check_content_type(header)
+async def test_json_in_utf8_is_taken(site: Site, header: str) -> None:
+    site.core.script = lambda message: Scene(reply=answer())
+    body = json.dumps({**GOOD, "text": "在哪里付款？"}, ensure_ascii=False).encode()
+
+    async with site.client.post(
+        site.server.make_url("/api/v1/chat"), data=body, headers={"Content-Type": header}
+    ) as response:
+        assert response.status == 200
+        await all_events(response)
+
+    assert [message.text for message in site.core.messages.values()] == ["在哪里付款？"]
 
 
 async def test_the_longest_allowed_message_is_taken_in_its_longest_spelling(site: Site) -> None:

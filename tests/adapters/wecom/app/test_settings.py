@@ -6,14 +6,14 @@ import pytest
 
 from adapters.wecom.app.settings import ChannelSettings
 from bot.errors import SettingsError
-from bot.settings import load_settings
+from bot.settings import Settings, load_settings
 from tests.adapters.wecom.app.samples import WAYS
 
 WHOLE = WAYS["callback"]
 
 
-def load(section: str, values: dict[str, str]) -> None:
-    load_settings(None, {f"KEFU_{section}__{name}".upper(): value for name, value in values.items()})
+def load(section: str, values: dict[str, str]) -> Settings:
+    return load_settings(None, {f"KEFU_{section}__{name}".upper(): value for name, value in values.items()})
 
 
 def test_the_channel_is_off_without_credentials_and_on_with_all_of_them() -> None:
@@ -58,7 +58,5 @@ def test_a_robots_address_has_a_key(url: str) -> None:
 
 
 def test_operators_may_be_told_on_both() -> None:
-    load(
-        "tickets",
-        {"notify": '["wecom_webhook:", "wecom_app:zhangsan"]'},
-    )
+    settings = load("tickets", {"notify": '["wecom_webhook:", "wecom_app:zhangsan"]'})
+    assert settings.tickets.notify == ("wecom_webhook:", "wecom_app:zhangsan")

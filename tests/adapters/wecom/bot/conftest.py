@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.adapters.wecom.bot.house import Bench, fresh
+from tests.adapters.wecom.bot.house import APART, POLL_SECONDS, Bench, fresh
 from tests.fakes.logs import plain_logs
 from tests.fakes.wecom_aibot import FakeAiBot
 from tests.fakes.wecom_api import FakeWeCom
@@ -21,7 +21,9 @@ def _short_log_lines() -> Iterator[None]:
 
 @pytest.fixture
 async def aibot() -> AsyncIterator[FakeAiBot]:
+    """Its second is a shorter one; how we keep to the real one is shown apart."""
     async with FakeAiBot() as fake:
+        fake.streams.apart = APART
         yield fake
 
 
@@ -34,6 +36,7 @@ async def bench(aibot: FakeAiBot, tmp_path: Path) -> Bench:
 @pytest.fixture
 async def wecom() -> AsyncIterator[FakeWeCom]:
     async with FakeWeCom() as fake:
+        fake.chats.poll_seconds = POLL_SECONDS
         yield fake
 
 

@@ -33,7 +33,10 @@ from tests.fakes.wecom_api import FakeWeCom
 
 Json = dict[str, Any]
 
+APART, POLL_SECONDS = 0.3, 0.25
+"""What stands for WeCom's second between two states of an answer, and between two of its own calls."""
 FAST = BotTiming(
+    apart=APART + 0.05,
     connect=1.0,
     answer=2.0,
     first_pause=0.02,
@@ -45,7 +48,7 @@ FAST = BotTiming(
     late_ack=0.1,
     line_wait=0.5,
     ping=0.2,
-    silent=0.8,
+    silent=1.5,
     kicked_pause=600.0,
     lapsed_pause=0.1,
     lease_beat=0.1,
@@ -54,7 +57,8 @@ FAST = BotTiming(
     frequency_pause=0.5,
     refresh_pause=0.5,
 )
-"""Waits of a test; a second between two states of an answer stays a second, for that is WeCom's rule."""
+"""Waits of a test."""
+REAL_SECOND = dataclasses.replace(FAST, apart=BotTiming().apart)
 
 
 class NoRecords:

@@ -38,8 +38,8 @@ async def test_a_slow_answer_is_acknowledged_at_once_grows_and_arrives_once(call
     called.dialogue.snapshots = 4
     seen: list[str] = []
     async with called.running():
-        asked = wecom.chats.says("lisi", "@Kefu 查一下 T1 slow 5", chat="wrGroup1")
-        await until(lambda: asked.said is not None, seconds=1.0)
+        asked = wecom.chats.says("lisi", "@Kefu 查一下 T1 slow 1.6", chat="wrGroup1")
+        await until(lambda: asked.said is not None, seconds=1.4)
         assert asked.said is not None
         assert asked.said.text == WORKING["zh"]
         while not asked.finished:
@@ -53,7 +53,7 @@ async def test_a_slow_answer_is_acknowledged_at_once_grows_and_arrives_once(call
 
 async def test_three_messages_in_flight_are_all_finished(called: Bench, wecom: FakeWeCom) -> None:
     async with called.running():
-        first = wecom.chats.says("lisi", "T1 slow 2")
+        first = wecom.chats.says("lisi", "T1 slow 1")
         await until(lambda: called.dialogue.seen)
         second = wecom.chats.says("lisi", "T2")
         await asyncio.sleep(0.2)
@@ -77,7 +77,7 @@ async def test_a_turn_that_ends_in_silence_finishes_its_stream(called: Bench, we
 
 async def test_a_refresh_is_answered_at_once_by_another_replica(called: Bench, wecom: FakeWeCom) -> None:
     async with called.running() as run:
-        asked = wecom.chats.says("lisi", "T1 slow 3")
+        asked = wecom.chats.says("lisi", "T1 slow 1")
         await until(lambda: asked.stream)
         async with Database(address(called.path), metrics=Metrics()) as database:
             other = called.make(database)
@@ -96,8 +96,8 @@ async def test_a_refresh_is_answered_at_once_by_another_replica(called: Bench, w
 async def test_what_comes_too_late_for_the_stream_goes_to_the_response_url_once(
     called: Bench, wecom: FakeWeCom
 ) -> None:
-    async with called.running(dataclasses.replace(FAST, stream_ends=2.0)):
-        asked = wecom.chats.says("lisi", "什么时候到 T1 slow 4")
+    async with called.running(dataclasses.replace(FAST, stream_ends=1.0)):
+        asked = wecom.chats.says("lisi", "什么时候到 T1 slow 2")
         await until(lambda: asked.finished)
         assert asked.said is not None
         assert asked.said.text.startswith("回答")
@@ -110,9 +110,9 @@ async def test_what_comes_too_late_for_the_stream_goes_to_the_response_url_once(
 
 
 async def test_where_wecom_comes_no_more_the_response_url_is_used(called: Bench, wecom: FakeWeCom) -> None:
-    wecom.chats.stream_life = 1.5
-    async with called.running(dataclasses.replace(FAST, fetch=1.0)):
-        asked = wecom.chats.says("lisi", "T1 slow 3")
+    wecom.chats.stream_life = 0.8
+    async with called.running(dataclasses.replace(FAST, fetch=0.5)):
+        asked = wecom.chats.says("lisi", "T1 slow 1.5")
         await until(lambda: asked.expired)
         await until(lambda: len(wecom.texts("bot", "lisi")) == 2)
         await asyncio.sleep(0.5)
@@ -122,8 +122,8 @@ async def test_where_wecom_comes_no_more_the_response_url_is_used(called: Bench,
 
 async def test_a_response_that_was_not_confirmed_is_not_said_twice(called: Bench, wecom: FakeWeCom) -> None:
     fault = wecom.faults.add(Fault(kind="reset", method="aibot/response", apply=True, times=1))
-    async with called.running(dataclasses.replace(FAST, stream_ends=1.0)):
-        wecom.chats.says("lisi", "T1 slow 2")
+    async with called.running(dataclasses.replace(FAST, stream_ends=0.6)):
+        wecom.chats.says("lisi", "T1 slow 1.2")
         await until(lambda: len(wecom.calls("aibot/response")) == 2)
         await asyncio.sleep(0.5)
     assert fault.fired == 1
@@ -203,7 +203,7 @@ async def test_an_agents_words_go_where_there_is_still_a_way_and_else_to_the_ope
 
 async def test_after_a_kill_the_answer_stands_in_the_same_stream_once(called: Bench, wecom: FakeWeCom) -> None:
     async with called.running():
-        asked = wecom.chats.says("lisi", "T1 slow 3")
+        asked = wecom.chats.says("lisi", "T1 slow 1.5")
         await until(lambda: asked.said is not None and "回答" in asked.said.text)
     async with called.running():
         await until(lambda: asked.finished)

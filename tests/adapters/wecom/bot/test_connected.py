@@ -11,7 +11,7 @@ from adapters.wecom.bot.phrases import ANSWERED_ABOVE, LATE, TOO_MUCH, WITH_PERS
 from bot.history import outbox
 from bot.messages import Author, ConversationRef, Outcome, Reply
 from bot.turns.limits import QueueLimits
-from tests.adapters.wecom.bot.house import FAST, Bench, LongDialogue, all_sent, until
+from tests.adapters.wecom.bot.house import FAST, REAL_SECOND, Bench, LongDialogue, all_sent, until
 from tests.fakes.wecom_aibot import DOWN, TAKEN_BACK, UP, FakeAiBot, Fault
 
 
@@ -46,10 +46,11 @@ async def test_in_a_group_the_name_is_taken_out_and_the_answer_says_whom_it_is_f
 async def test_a_slow_answer_is_acknowledged_at_once_grows_a_second_apart_and_arrives_once(
     bench: Bench, aibot: FakeAiBot
 ) -> None:
-    bench.dialogue.snapshots = 5
-    async with bench.running():
-        asked = aibot.people.says("T1 slow 6", chat="wrGroup1")
-        await until(lambda: aibot.answers(asked), seconds=1.0)
+    """In real seconds, as WeCom counts them."""
+    aibot.streams.apart, bench.dialogue.snapshots = 0.9, 5
+    async with bench.running(REAL_SECOND):
+        asked = aibot.people.says("T1 slow 4", chat="wrGroup1")
+        await until(lambda: aibot.answers(asked), seconds=2.0)
         assert aibot.answers(asked)[0].text == f"<@zhangsan> {WORKING['en']}"
         await until(lambda: aibot.answers(asked)[0].finished)
     [answer] = aibot.answers(asked)
@@ -63,9 +64,9 @@ async def test_a_slow_answer_is_acknowledged_at_once_grows_a_second_apart_and_ar
 
 async def test_three_messages_in_flight_are_all_finished(bench: Bench, aibot: FakeAiBot) -> None:
     async with bench.running():
-        first = aibot.people.says("T1 slow 2")
+        first = aibot.people.says("T1 slow 0.9")
         await until(lambda: bench.dialogue.seen)
-        second, third = aibot.people.says("T2 slow 1"), aibot.people.says("T3")
+        second, third = aibot.people.says("T2 slow 0.5"), aibot.people.says("T3")
         await until(lambda: aibot.answers(third) and not aibot.streams.unfinished())
     assert [post.text for post in aibot.answers(first)] == ["T1 完"]
     assert [post.text for post in aibot.answers(second)] == ["T2 T3 完"]
@@ -75,7 +76,7 @@ async def test_three_messages_in_flight_are_all_finished(bench: Bench, aibot: Fa
 
 async def test_a_turn_that_ends_in_silence_finishes_what_was_shown(bench: Bench, aibot: FakeAiBot) -> None:
     async with bench.running():
-        asked = aibot.people.says("好的 silent slow 1")
+        asked = aibot.people.says("好的 silent slow 0.6")
         await until(lambda: aibot.answers(asked))
         await until(lambda: not aibot.streams.unfinished())
         assert aibot.answers(asked)[0].text == WITH_PERSON["zh"]
@@ -89,9 +90,9 @@ async def test_a_turn_that_ends_in_silence_finishes_what_was_shown(bench: Bench,
 async def test_an_answer_that_would_be_too_late_is_ended_honestly_and_comes_as_a_second_message(
     bench: Bench, aibot: FakeAiBot
 ) -> None:
-    timing = dataclasses.replace(FAST, stream_ends=3.0)
+    timing = dataclasses.replace(FAST, stream_ends=1.2)
     async with bench.running(timing):
-        asked = aibot.people.says("什么时候到？ T1 slow 5")
+        asked = aibot.people.says("什么时候到？ T1 slow 2")
         await until(lambda: aibot.answers(asked) and aibot.answers(asked)[0].finished)
         assert aibot.answers(asked)[0].text.startswith("回答")
         assert aibot.answers(asked)[0].text.endswith(LATE["zh"])
@@ -106,7 +107,7 @@ async def test_a_lost_acknowledgement_of_the_end_is_no_second_answer(bench: Benc
     async with bench.running():
         aibot.people.says("T1")
         await until(lambda: len(aibot.frames("aibot_respond_msg")) == 2)
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(0.5)
     assert fault.fired == 1
     assert aibot.once("zhangsan", "T1 完").via == "stream"
     assert len(aibot.posts()) == 1
@@ -116,8 +117,8 @@ async def test_a_lost_acknowledgement_of_the_end_is_no_second_answer(bench: Benc
 async def test_after_a_lost_snapshot_only_the_latest_is_sent(bench: Bench, aibot: FakeAiBot) -> None:
     bench.dialogue.snapshots = 4
     fault = aibot.faults.add(Fault(kind="no_ack", method="aibot_respond_msg", skip=1, times=2))
-    async with bench.running():
-        asked = aibot.people.says("T1 slow 6")
+    async with bench.running(dataclasses.replace(FAST, ack=0.4)):
+        asked = aibot.people.says("T1 slow 3")
         await until(lambda: aibot.answers(asked) and aibot.answers(asked)[0].finished)
     assert fault.fired == 2
     contents = [heard.body["stream"]["content"] for heard in aibot.frames("aibot_respond_msg")]
@@ -140,7 +141,7 @@ async def test_a_stream_that_wecom_has_ended_is_continued_in_a_message_of_its_ow
     bench: Bench, aibot: FakeAiBot
 ) -> None:
     async with bench.running():
-        asked = aibot.people.says("T1 slow 2", chat="wrGroup1")
+        asked = aibot.people.says("T1 slow 1", chat="wrGroup1")
         await until(lambda: aibot.answers(asked))
         aibot.streams.end(aibot.answers(asked)[0])
         await until(lambda: aibot.posts("wrGroup1", via="markdown"))
@@ -153,7 +154,7 @@ async def test_too_often_makes_snapshots_fewer_and_the_answer_none_the_less(benc
     bench.dialogue.snapshots = 8
     fault = aibot.faults.add(Fault(kind="error", method="aibot_respond_msg", errcode=45009, skip=1, times=2))
     async with bench.running():
-        asked = aibot.people.says("T1 slow 6")
+        asked = aibot.people.says("T1 slow 3")
         await until(lambda: aibot.answers(asked) and aibot.answers(asked)[0].finished)
     assert fault.fired == 2
     assert aibot.answers(asked)[0].text == "T1 完"
@@ -165,7 +166,7 @@ async def test_thirty_messages_a_minute_are_the_most_a_conversation_gets(bench: 
         for number in range(40):
             aibot.people.says(f"T{number}", user=f"user{number}", chat="wrGroup1")
         await until(lambda: len(aibot.texts("wrGroup1")) >= 28)
-        await asyncio.sleep(2.0)
+        await asyncio.sleep(1.0)
         assert len(aibot.posts("wrGroup1")) <= 30
     assert not [heard for heard in aibot.frames() if heard.errcode == 45009]
 
@@ -185,7 +186,7 @@ async def test_a_redelivered_message_is_answered_once(bench: Bench, aibot: FakeA
 
 async def test_what_is_over_a_limit_gets_an_end_too(bench: Bench, aibot: FakeAiBot) -> None:
     bench.limits = QueueLimits(user_per_minute=1, queue_per_conversation=20, queue_total=2000, max_message_chars=4000)
-    async with bench.running(dataclasses.replace(FAST, shed_ends=1.5)):
+    async with bench.running(dataclasses.replace(FAST, shed_ends=2.0)):
         aibot.people.says("T1")
         second = aibot.people.says("还有 T2")
         third = aibot.people.says("还有 T3")
@@ -277,7 +278,7 @@ async def test_an_answer_does_not_grow_in_the_place_of_a_message_that_was_left_o
 ) -> None:
     bench.limits = QueueLimits(user_per_minute=1, queue_per_conversation=20, queue_total=2000, max_message_chars=4000)
     async with bench.running():
-        first = aibot.people.says("T1 slow 2", chat="wrGroup1")
+        first = aibot.people.says("T1 slow 1", chat="wrGroup1")
         await until(lambda: bench.dialogue.seen)
         left_out = aibot.people.says("还有 T2", chat="wrGroup1")
         await until(lambda: not aibot.streams.unfinished() and len(aibot.texts("wrGroup1")) == 2)
@@ -290,7 +291,7 @@ async def test_should_every_refresh_count_the_end_comes_when_there_is_room(bench
     aibot.rates.refreshes, aibot.rates.windows = True, ((60.0, 4),)
     bench.dialogue.snapshots = 8
     async with bench.running():
-        asked = aibot.people.says("T1 slow 7")
+        asked = aibot.people.says("T1 slow 3")
         await until(lambda: any("完" in str(heard.body) and heard.errcode == 45009 for heard in aibot.frames()))
         aibot.clock.advance(61)
         await until(lambda: aibot.answers(asked)[0].finished)
@@ -322,7 +323,7 @@ async def test_a_group_that_put_the_bot_out_is_gone(bench: Bench, aibot: FakeAiB
         await until(lambda: aibot.posts())
         aibot.people.dismisses("wrGroup1")
         await until(lambda: run.core.outbox._failures == {} and bench.dialogue.running.total() == 0)
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(0.5)
         aibot.people.says("T2", user="lisi")
         await until(lambda: aibot.texts("lisi"))
         await all_sent(run)
@@ -346,7 +347,7 @@ async def test_nothing_is_said_in_logs_that_people_or_wecom_keep_to_themselves(
 
 async def test_three_hundred_colleagues_at_once_are_answered_once_each(bench: Bench, aibot: FakeAiBot) -> None:
     bench.dialogue.latency = (0.0, 1.5)
-    async with bench.running():
+    async with bench.running(dataclasses.replace(FAST, silent=10.0, ack=10.0)):
         for number in range(300):
             aibot.people.says(f"T{number}", user=f"user{number}", chat=f"wrGroup{number // 10}" if number % 2 else "")
         await until(lambda: len(aibot.texts()) >= 300, seconds=30.0)

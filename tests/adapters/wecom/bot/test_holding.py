@@ -8,12 +8,13 @@ import dataclasses
 
 from adapters.wecom.bot.phrases import LATE
 from bot.clock import SystemClock
+from bot.history import outbox
 from bot.history.database import Database
 from bot.telemetry import Metrics
-from tests.adapters.wecom.bot.house import FAST, Bench, all_sent, until
+from tests.adapters.wecom.bot.house import FAST, Bench, LongDialogue, all_sent, until
 from tests.core.house import address, open_house
 from tests.fakes.intake import MemoryIntake
-from tests.fakes.wecom_aibot import FakeAiBot, Fault
+from tests.fakes.wecom_aibot import Asked, FakeAiBot, Fault
 
 
 async def test_a_lost_connection_is_made_anew(bench: Bench, aibot: FakeAiBot) -> None:
@@ -31,7 +32,7 @@ async def test_while_wecom_is_away_it_is_asked_with_growing_pauses(bench: Bench,
     aibot.links.refusing = True
     timing = dataclasses.replace(FAST, first_pause=0.05, longest_pause=0.4)
     async with bench.running(timing, connected=False) as run:
-        await asyncio.sleep(1.2)
+        await asyncio.sleep(0.8)
         health = run.channel.health()
         assert not health.up
         assert "HTTP 503" in health.detail
@@ -44,17 +45,16 @@ async def test_while_wecom_is_away_it_is_asked_with_growing_pauses(bench: Bench,
 async def test_a_connection_that_has_gone_deaf_is_noticed_and_replaced(bench: Bench, aibot: FakeAiBot) -> None:
     async with bench.running():
         aibot.links.silence()
-        await until(lambda: aibot.links.subscribed == 2, seconds=3.0)
+        await until(lambda: aibot.links.subscribed == 2, seconds=5.0)
         aibot.people.says("T1")
         await until(lambda: aibot.texts("zhangsan"))
 
 
 async def test_pings_keep_a_quiet_connection(bench: Bench, aibot: FakeAiBot) -> None:
     async with bench.running():
-        await asyncio.sleep(2.0)
+        await until(lambda: aibot.links.live is None or aibot.links.live.pings >= 5)
         assert aibot.links.opened == 1
         assert aibot.links.live is not None
-        assert aibot.links.live.pings >= 5
     assert aibot.violations == []
 
 
@@ -65,7 +65,7 @@ async def test_whoever_takes_our_place_keeps_it_and_operators_are_told(bench: Be
         async with bench.running() as run:
             aibot.links.steal()
             await until(lambda: not run.channel.health().up)
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(5 * FAST.longest_pause)
             assert aibot.links.opened == opened + 1
             assert "another connection of this bot has taken our place" in run.channel.health().detail
 
@@ -103,7 +103,7 @@ async def test_a_forgotten_subscription_is_made_anew(bench: Bench, aibot: FakeAi
 async def test_an_answer_outlives_its_connection(bench: Bench, aibot: FakeAiBot) -> None:
     """WeCom takes no answer over another connection than the message came on: it goes as a message of its own."""
     async with bench.running():
-        aibot.people.says("T1 slow 2", chat="wrGroup1")
+        aibot.people.says("T1 slow 1", chat="wrGroup1")
         await until(lambda: aibot.posts())
         aibot.links.kill()
         await until(lambda: aibot.texts("wrGroup1"))
@@ -154,6 +154,19 @@ async def test_an_unanswered_messages_stream_is_finished_by_the_next_process(ben
     assert aibot.violations == []
 
 
+async def test_the_next_process_knows_that_the_last_state_may_be_a_moment_old(bench: Bench, aibot: FakeAiBot) -> None:
+    aibot.answering.survive, aibot.streams.apart = True, 2.0
+    bench.timing = dataclasses.replace(FAST, apart=2.1)
+    asked = await _killed_while_answering(bench, aibot, chat="wrGroup1")
+    bench.dialogue = LongDialogue()
+    async with bench.running() as run:
+        await until(lambda: aibot.answers(asked)[0].finished)
+        await all_sent(run)
+    begun, ended = aibot.answers(asked)[0].shown[-2:]
+    assert ended[0] - begun[0] >= 2.0
+    assert aibot.violations == []
+
+
 async def test_a_kill_before_the_acknowledgement_of_the_end_is_no_second_answer(bench: Bench, aibot: FakeAiBot) -> None:
     aibot.answering.survive = True
     aibot.faults.add(Fault(kind="no_ack", method="aibot_respond_msg", contains="完", apply=True, times=1))
@@ -167,6 +180,22 @@ async def test_a_kill_before_the_acknowledgement_of_the_end_is_no_second_answer(
     assert len(aibot.posts()) == 1
 
 
+async def test_a_card_whose_sender_was_killed_stands_there_once_and_closes_no_conversation(
+    bench: Bench, aibot: FakeAiBot
+) -> None:
+    lost = aibot.faults.add(Fault(kind="no_ack", method="aibot_send_msg", apply=True, times=1))
+    async with bench.running():
+        aibot.people.says("T1 ticket")
+        await until(lambda: lost.fired)
+    async with bench.running() as run:
+        await all_sent(run)
+        assert await run.database.read(outbox.counts) == {}
+        aibot.people.says("T2")
+        await until(lambda: "T2 完" in aibot.texts("zhangsan"))
+    assert len(aibot.cards("zhangsan")) == 1
+    assert aibot.violations == []
+
+
 async def test_where_that_can_not_be_the_answer_comes_by_itself_and_once(bench: Bench, aibot: FakeAiBot) -> None:
     await _killed_while_answering(bench, aibot)
     async with bench.running():
@@ -175,10 +204,10 @@ async def test_where_that_can_not_be_the_answer_comes_by_itself_and_once(bench: 
     assert aibot.once("zhangsan", "T1 完").via == "markdown"
 
 
-async def _killed_while_answering(bench: Bench, aibot: FakeAiBot):  # type: ignore[no-untyped-def]
-    """A process that has shown half an answer, and is no more."""
+async def _killed_while_answering(bench: Bench, aibot: FakeAiBot, *, chat: str = "") -> Asked:
+    """A process that has shown half an answer, or in a group that it is at work, and is no more."""
     async with bench.running():
-        asked = aibot.people.says("T1 slow 3")
+        asked = aibot.people.says("T1 slow 1.5", chat=chat)
         await until(lambda: aibot.answers(asked) and aibot.answers(asked)[0].text)
     assert not aibot.answers(asked)[0].finished
     return asked
@@ -196,7 +225,7 @@ async def test_two_processes_hold_one_connection_and_the_second_takes_over(bench
         await until(lambda: aibot.links.live)
         waiting = asyncio.create_task(second.run(intake))
         await until(lambda: "stands by" in second.health().detail)
-        await asyncio.sleep(1.2)
+        await asyncio.sleep(1.5 * FAST.lease_life)
         assert second.health().up
         assert aibot.links.opened == 1
         running.cancel()
@@ -256,7 +285,7 @@ async def test_a_stop_lets_running_answers_out_and_keeps_what_comes_in_for_the_n
             core.runner._channels = core.outbox._channels = {(channel.platform, channel.account): channel}
             running = asyncio.create_task(channel.run(core.inbox))
             await until(lambda: aibot.links.live)
-            asked = aibot.people.says("T1 slow 2")
+            asked = aibot.people.says("T1 slow 1")
             await until(lambda: aibot.answers(asked))
             running.cancel()  # as the core does first when it is told to stop
             await asyncio.gather(running, return_exceptions=True)

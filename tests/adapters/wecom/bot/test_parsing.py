@@ -201,7 +201,9 @@ def test_nothing_makes_it_fail() -> None:
             return {key: spoilt(one) for key, one in value.items()}
         return [spoilt(one) for one in value] if isinstance(value, list) else value
 
+    found = set()
     for _ in range(5000):
         raw = spoilt(chance.choice(samples))
         if isinstance(raw, dict):
-            parse(json.loads(json.dumps(raw)), READING)
+            found.add(type(parse(json.loads(json.dumps(raw)), READING)))
+    assert found == {Said, Ignored}, "what is spoilt is left aside, and what is not is heard"

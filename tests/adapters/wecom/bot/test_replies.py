@@ -75,7 +75,9 @@ def test_a_tickets_card_is_a_message_of_its_own_or_hangs_on_the_last_words() -> 
 
 def test_the_card_after_a_press_is_one_that_wecom_takes() -> None:
     for number in ("TICKET-7K2M9Q4D", ""):
-        cards.judged(dict(card_done("kefu-1", number)))
+        card = cards.judged(dict(card_done("kefu-1", number)))
+        assert card["task_id"] == "kefu-1"
+        assert number in card["main_title"]["title"]
 
 
 def test_offers_are_buttons_too() -> None:
