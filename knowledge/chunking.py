@@ -132,7 +132,9 @@ def _plain(heading: str) -> str:
 def _top_level_blocks(text: str) -> Iterator[list[Token]]:
     """The tokens of each block of the document's first level, opening token first."""
     block: list[Token] = []
-    for token in MarkdownIt("commonmark").enable("table").parse(text):
+    # What stands inside a line is kept as it is, so it need not be parsed: that is most of the time, and the part of
+    # Markdown that can be made to take long.
+    for token in MarkdownIt("commonmark").enable("table").disable("inline").parse(text):
         block.append(token)
         if token.level == 0 and token.nesting <= 0:
             yield block

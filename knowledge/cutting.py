@@ -1,13 +1,16 @@
 """The blocks of a section to the texts of its passages: few, none longer than it may be, cut where it does least harm.
 
 Sizes are measured once for each paragraph, list item or row, and added up; only what is too long is measured again, in
-its sentences. A URL, an address, a telephone number and a table row stay whole.
+its sentences. A URL, an address, a telephone number and a table row stay whole, unless nobody would read them.
 """
 
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+
+LONGEST = 20_000
+"""Characters: what is longer is cut wherever that is. Such a line or row is of a program, for programs."""
 
 Measure = Callable[[Sequence[str]], Sequence[int]]
 """The tokens of each of several texts. The empty text has none, and a text about as many as its parts together."""
@@ -21,8 +24,8 @@ class ChunkLimits:
     """A passage is closed once it has this many."""
 
     maximum: int = 320
-    """No passage has more, but for a single table row, line of code, URL or address that does. An average over more
-    blurs, and costs a core half a millisecond a token (e5)."""
+    """No passage has more, but for a single table row, line of code, URL or address that does (see LONGEST). An average
+    over more blurs, and costs a core half a millisecond a token (e5)."""
 
     overlap: int = 0
     """A sentence of up to so many is said again where a passage goes on in the next one of its section."""
@@ -61,6 +64,14 @@ class _Sized:
 
 def pack(blocks: Sequence[Block], limits: ChunkLimits, measure: Measure) -> Iterator[str]:
     """The section's blocks as few texts of at most the maximum, closed past the target."""
+    for text in _packed(blocks, limits, measure):
+        for start in range(0, len(text), LONGEST):
+            part = text[start : start + LONGEST]
+            if part.strip():
+                yield part
+
+
+def _packed(blocks: Sequence[Block], limits: ChunkLimits, measure: Measure) -> Iterator[str]:
     text, size = "", 0
     for block in blocks:
         for part in _parts(block, limits, measure):
@@ -126,7 +137,7 @@ _CLAUSE_END = re.compile(r"[，、：,;:]+[ \t]*|[ \t]+")
 # Every repetition has a bound: an unbounded one over a run of Chinese without stops is quadratic.
 _WHOLE = re.compile(
     r"""!?\[[^\]\n]{0,300}\]\([^)\s]{0,2000}\)"""  # a Markdown link
-    r"""|(?:[a-z][a-z0-9+.-]{1,20}://|www\.)[^\s<>"'，。；！？、（）【】《》「」]+"""
+    r"""|(?:[a-z][a-z0-9+.-]{1,20}://|www\.)[^\s<>"'，。；！？、（）【】《》「」]{1,2000}"""
     r"""|[a-z0-9._+-]{1,64}@[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63})+"""
     # A telephone or order number: groups of digits, however they are set apart, and an extension.
     r"""|[(（]{0,2}[+＋]?[(（]?\d+(?:[- \u00a0./()（）‐‑‒–—－~]{1,3}\d+){0,11}"""

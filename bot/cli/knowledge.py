@@ -51,12 +51,12 @@ def sync(operator: Operator, sources: tuple[str, ...], collection: str | None, r
     Unchanged documents are not embedded again, vanished ones are removed. What could not be read is named and
     the rest goes in; the exit status is then 1.
     """
+    from bot.cli.opening import open_knowledge_to_change
+
     wanted = _wanted(operator, sources, collection)
     settings = operator.settings()
 
     async def run() -> list[SyncReport | SourceError]:
-        from bot.cli.opening import open_knowledge_to_change
-
         async with open_knowledge_to_change(settings) as opened:
             done: list[SyncReport | SourceError] = []
             for name, group in wanted.items():

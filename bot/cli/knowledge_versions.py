@@ -73,11 +73,11 @@ def diff(operator: Operator, earlier: int, later: int, as_json: bool) -> None:
 @click.pass_obj
 def rollback(operator: Operator, version: int, as_json: bool) -> None:
     """Make an older VERSION the newest one. Its sources stay as they are: their next sync moves on from there."""
+    from bot.cli.opening import open_knowledge_to_change
+
     settings = operator.settings()
 
     async def run() -> SyncReport:
-        from bot.cli.opening import open_knowledge_to_change
-
         async with open_knowledge_to_change(settings) as opened:
             with progress_bar("Embedding") as progress:
                 return await opened.rollback(version, progress=progress)
@@ -96,11 +96,11 @@ def rollback(operator: Operator, version: int, as_json: bool) -> None:
 @click.pass_obj
 def rebuild(operator: Operator, as_json: bool) -> None:
     """Make the index anew from the ledger, with the configured embedder. The bot goes on answering meanwhile."""
+    from bot.cli.opening import open_knowledge_to_change
+
     settings = operator.settings()
 
     async def run() -> SyncReport:
-        from bot.cli.opening import open_knowledge_to_change
-
         async with open_knowledge_to_change(settings) as opened:
             with progress_bar("Embedding") as progress:
                 return await opened.rebuild(progress=progress)
@@ -122,11 +122,11 @@ def forget(operator: Operator, document: str, collection: str | None, as_json: b
 
     A source that still has it brings it back at its next sync.
     """
+    from bot.cli.opening import open_knowledge_to_change
+
     settings = operator.settings()
 
     async def run() -> SyncReport:
-        from bot.cli.opening import open_knowledge_to_change
-
         async with open_knowledge_to_change(settings) as opened:
             return await opened.forget(document, collection=collection)
 

@@ -22,6 +22,7 @@ from knowledge.embedders.e5_weights import E5Weights
 from knowledge.errors import EmbedderError
 from knowledge.samples.build import sample_chunks
 from tests.knowledge.e5_graph import graph_bytes
+from tests.knowledge.hashing import HashingEmbedder
 
 DATA = Path(__file__).parent.parent / "data"
 
@@ -81,7 +82,7 @@ def questions() -> list[str]:
 
 
 def passages() -> list[str]:
-    return [chunk.text for chunk in sample_chunks()]
+    return [chunk.text for chunk in sample_chunks(HashingEmbedder())]
 
 
 def cosines(some: Vector, others: Vector) -> Vector:
