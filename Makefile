@@ -20,6 +20,10 @@ ENGINE_VENV ?= .venv-engine
 ENGINE_PIP := $(ENGINE_VENV)/bin/python -I -m pip --disable-pip-version-check --no-input
 ENGINE_READY := $(ENGINE_VENV)/.ready-to-test-the-engine
 
+# Chroma is there to be compared with, in an environment of its own too.
+CHROMA_VENV ?= .venv-chroma
+CHROMA_READY := $(CHROMA_VENV)/.ready-to-compare
+
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
@@ -85,6 +89,10 @@ bench-followups: $(DEV_READY) ## ways to search for a follow-up (make bench-foll
 
 DATA ?= ../shared/data
 
+.PHONY: bench-knowledge
+bench-knowledge: $(DEV_READY) $(CHROMA_READY) ## measure 100,000 passages, Chroma beside them (make bench-knowledge ARGS="--passages 20000")
+	$(BIN)/python -m tests.bench.knowledge $(DATA) --chroma $(CHROMA_VENV)/bin/python $(ARGS)
+
 .PHONY: eval-engines
 eval-engines: $(DEV_READY) ## answers of engines side by side (make eval-engines MODELS="folder folder")
 	$(BIN)/python -m tests.bench.answers --python $(ENGINE_VENV)/bin/python $(MODELS) $(ARGS)
@@ -110,7 +118,7 @@ LOCK = $(BIN)/uv pip compile --no-config --quiet --universal --python-version 3.
 
 .PHONY: clean
 clean: ## remove what was built; keeps data/ and kefu.toml
-	rm -rf $(VENV) $(ENGINE_VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache test-results
+	rm -rf $(VENV) $(ENGINE_VENV) $(CHROMA_VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache test-results
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The environment itself. A dangling interpreter counts as missing, so an environment whose Python was removed is renewed.
@@ -144,4 +152,10 @@ $(ENGINE_READY): pyproject.toml .ci/requirements-dev.lock .ci/requirements-engin
 	@$(ENGINE_PIP) install --quiet -r .ci/requirements-engine.txt
 	@$(ENGINE_PIP) uninstall --quiet --yes torchvision torchaudio torchcodec triton
 	@$(ENGINE_PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(CHROMA_READY): .ci/requirements-chroma.txt
+	@.ci/make-venv "$(PYTHON)" "$(CHROMA_VENV)"
+	@echo "Installing Chroma into $(CHROMA_VENV)"
+	@$(CHROMA_VENV)/bin/python -I -m pip --disable-pip-version-check --no-input install --quiet -r .ci/requirements-chroma.txt
 	@touch $@

@@ -14,6 +14,7 @@ machine; an object store has the first by itself and does not have the second.
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -27,10 +28,14 @@ import pyarrow as pa
 from knowledge.disk import fsync_tree, remove_unfinished
 from knowledge.embedders.base import Vector
 from knowledge.errors import IndexUnreadableError, IndexUnwritableError
-from knowledge.lance import FTS, IvfFlat, Session, connect_async
+from knowledge.indexing_apart import make_indexes_apart
+from knowledge.lance import Session, connect_async
 from knowledge.locks import exclusive
 from knowledge.schema import IndexIdentity, embedder_of, read_identity, read_stamp, vector_array, vector_matrix
+from knowledge.table_indexes import indexed_columns, make_indexes
 from knowledge.values import Stamp
+
+log = logging.getLogger(__name__)
 
 PASSAGES = "passages"
 STAGED = "staged_vectors"
@@ -40,23 +45,13 @@ LIVE = "live"
 # error classes of its own for them.
 LANCE_ERRORS = (RuntimeError, OSError, ValueError)
 
-# Beyond this many passages a scan of every vector is too slow for a conversation (8 ms at 10,000,
-# more than 100 ms at 100,000), so the writer adds an inverted-file index, which still finds
-# the nearest in nearly every case.
-VECTOR_INDEX_FROM = 50_000
+# From so many passages on their indexes are made by a process apart: one starts within a second.
+_APART_FROM = 20_000
 
 # LanceDB's own limits are 6 and 1 GiB, for what every version that was ever opened left there. The full-text index
 # of 10,000 passages takes 4 MB.
 _INDEX_CACHE = 64 * 1024 * 1024
 _METADATA_CACHE = 32 * 1024 * 1024
-
-FULL_TEXT = FTS(
-    # ICU cuts Chinese by its dictionary and English at blanks. Measured against bigrams: 0003-retrieval.md.
-    base_tokenizer="icu",
-    stem=True,
-    # A paraphrase shares little but its small words, and English stop words are no help in Chinese.
-    remove_stop_words=False,
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,11 +182,14 @@ class KnowledgeIndex:
         # Overwriting what is not there works too, with a warning from Rust on the operator's screen.
         mode = "create" if await self._open(PASSAGES) is None else "overwrite"
         table = await self._connection.create_table(PASSAGES, data=rows, schema=rows.schema, mode=mode)
-        if rows.num_rows:
-            # Never over an empty table: such an index later finds nothing that was added to it.
-            await table.create_index("terms", config=FULL_TEXT)
-        if rows.num_rows > VECTOR_INDEX_FROM:
-            await table.create_index("vector", config=IvfFlat(distance_type="cosine"))
+        columns = indexed_columns(rows)
+        if rows.num_rows > _APART_FROM and self._folder is not None:
+            if await make_indexes_apart(self._folder, PASSAGES, columns):
+                columns = ()
+            else:
+                log.warning("the knowledge's indexes were not made by a process apart; they are made in this one")
+            await table.checkout_latest()
+        await make_indexes(table, columns)
         version = int(await table.version())
         await self._to_disk(PASSAGES)
         return version

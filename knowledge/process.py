@@ -3,10 +3,17 @@
 All of it is for the whole process and only makes it slower or larger where it cannot be had.
 """
 
+import asyncio
 import ctypes
+import gc
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
+
+T = TypeVar("T")
 
 # As numpy's own wheels name it, with and without 64-bit integers.
 _SETTERS = ("scipy_openblas_set_num_threads64_", "scipy_openblas_set_num_threads")
@@ -14,6 +21,8 @@ _SETTERS = ("scipy_openblas_set_num_threads64_", "scipy_openblas_set_num_threads
 
 _M_MMAP_THRESHOLD = -3  # malloc.h
 _MMAP_BYTES = 128 * 1024
+
+_SWITCH_SECONDS = 0.0005
 
 
 def use_one_blas_thread() -> bool:
@@ -45,8 +54,36 @@ def return_large_blocks() -> bool:
     return switch is not None and switch(_M_MMAP_THRESHOLD, _MMAP_BYTES) == 1
 
 
+def hand_over_soon() -> None:
+    """A thread that computes in Python gives the interpreter to one that waits for it after half a millisecond.
+
+    Python's own 5 ms pass each time that a search comes back from LanceDB or numpy while a sync looks through 100,000
+    rows, which is several times a search.
+    """
+    sys.setswitchinterval(_SWITCH_SECONDS)
+
+
 def return_freed_memory() -> None:
     """What is free now goes back to the system: 30 MB after 10,000 passages were loaded. Takes milliseconds."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
+
+
+async def in_thread_uncollected(work: Callable[..., T], *arguments: object) -> T:
+    """As asyncio.to_thread, for work of seconds that makes very many small objects, none of them in a circle.
+
+    Python would look through all of them again and again for circles, with every thread standing still meanwhile: a
+    tenth of a second and more each time for 100,000 documents.
+    """
+    return await asyncio.to_thread(_uncollected, work, *arguments)
+
+
+def _uncollected(work: Callable[..., T], *arguments: object) -> T:
+    if not gc.isenabled():
+        return work(*arguments)
+    gc.disable()
+    try:
+        return work(*arguments)
+    finally:
+        gc.enable()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from knowledge.background import Background
 from knowledge.embedders.base import Vector
 from knowledge.encoder import QueryEncoder
 from knowledge.errors import IndexUnreadableError, KnowledgeError
@@ -26,6 +27,11 @@ log = logging.getLogger(__name__)
 # that costs money on an object store.
 _LOCAL_CHECK_SECONDS = 0.25
 _REMOTE_CHECK_SECONDS = 10.0
+
+
+# A large knowledge takes seconds to load. Who asks meanwhile is answered from what was the newest so many seconds ago;
+# after a longer silence the first to ask waits.
+_STALE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +77,10 @@ class Retriever:
         self._words: Snapshot | None = None
         self._trouble: KnowledgeError | None = None
         self._refreshing = asyncio.Lock()
+        self._looking: asyncio.Task[None] | None = None
+        self._is_waited_for = True
+        self._background = Background()
+        self._settling: asyncio.Task[None] | None = None
         self._hits: HitCache = hits or MemoryHits()
         self._flights: dict[SearchKey, asyncio.Task[tuple[Hit, ...]]] = {}
         self._expected: asyncio.Task[None] | None = None
@@ -187,13 +197,18 @@ class Retriever:
             await self._load(force=True)
             self._trouble = None
 
+    async def settled(self) -> None:
+        """Returns when what is served is as quick to search as it will be."""
+        if self._settling is not None:
+            await asyncio.shield(self._settling)
+
     async def close(self) -> None:
         under_way: list[asyncio.Task[Any]] = [*self._flights.values()]
-        if self._expected is not None:
-            under_way.append(self._expected)
+        under_way += [task for task in (self._expected, self._looking, self._settling) if task is not None]
         for task in under_way:
             task.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
+        await self._background.close()
         await self._synonyms.close()
         if self._reranking is not None:
             await self._reranking.close()
@@ -202,15 +217,26 @@ class Retriever:
 
     async def _newest(self) -> Snapshot | None:
         """What is being served; None when nothing was ever indexed."""
-        if time.monotonic() - self._checked >= self._interval:
+        unseen = time.monotonic() - self._checked
+        if unseen >= self._interval and self._looking is None:
             self._synonyms.look()
-            async with self._refreshing:
-                if time.monotonic() - self._checked >= self._interval:
-                    await self._look()
+            snapshot = self._snapshot
+            self._is_waited_for = snapshot is None or snapshot.is_small or unseen > self._interval + _STALE_SECONDS
+            self._looking = asyncio.create_task(self._look_again())
+        if self._looking is not None and self._is_waited_for:
+            await asyncio.shield(self._looking)
         served = self._snapshot or self._words
         if served is None and self._trouble is not None:
             raise type(self._trouble)(*self._trouble.args)
         return served
+
+    async def _look_again(self) -> None:
+        try:
+            async with self._refreshing:
+                if time.monotonic() - self._checked >= self._interval:
+                    await self._look()
+        finally:
+            self._looking = None
 
     async def _look(self, *, force: bool = False) -> None:
         """Follows the index; when that fails, what is in memory goes on being served."""
@@ -240,8 +266,22 @@ class Retriever:
             self._full_text, self._lost = True, False
             if former is not None:
                 self._hits.follow(former.key, self._snapshot.key if self._snapshot else "")
+            self._settle(self._snapshot)
             log.info("knowledge loaded", extra={"version": self.version})
         self._checked = time.monotonic()
+
+    def _settle(self, snapshot: Snapshot | None) -> None:
+        if self._settling is not None:
+            self._settling.cancel()
+            self._settling = None
+        if snapshot is not None and not snapshot.is_settled:
+            self._settling = asyncio.create_task(self._settle_quietly(snapshot))
+
+    async def _settle_quietly(self, snapshot: Snapshot) -> None:
+        try:
+            await snapshot.settle(self._background)
+        except Exception:  # it is searched as it is, and more slowly
+            log.exception("the knowledge's inverted file was not made")
 
     async def _open(self) -> Snapshot | None:
         for attempt in (1, 2, 3):
@@ -251,7 +291,7 @@ class Retriever:
             if live.identity != self._identity:
                 raise mismatch(live.identity, self._identity)
             try:
-                return await load_snapshot(live)
+                return await load_snapshot(live, self._snapshot, self._background)
             except LANCE_ERRORS as error:
                 # A sync that ended while we read has removed the version; the next one is there.
                 if attempt == 3:

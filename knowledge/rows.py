@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from knowledge.embedders.base import Embedder, Vector
 from knowledge.index import KnowledgeIndex
+from knowledge.process import in_thread_uncollected
 from knowledge.schema import IndexIdentity, embed_chunks, to_table, vector_key, vector_matrix
 from knowledge.values import Chunk, Stamp
 
@@ -55,7 +56,7 @@ class RowMaker:
         """
         vectors = await self._known(present, known)
         embedded = await self._embed_missing(fresh, vectors, progress)
-        return await asyncio.to_thread(self._assemble, fresh, kept, vectors, stamp), embedded
+        return await in_thread_uncollected(self._assemble, fresh, kept, vectors, stamp), embedded
 
     async def _known(self, present: Any | None, shipped: KnownVectors) -> dict[str, Vector]:
         """Every vector that need not be embedded: shipped ones, an unfinished sync's, the present table's."""
@@ -69,7 +70,7 @@ class RowMaker:
                 vectors.update(zip(present.column("vector_key").to_pylist(), matrix, strict=True))
             return vectors
 
-        return await asyncio.to_thread(gathered)
+        return await in_thread_uncollected(gathered)
 
     async def _embed_missing(self, rows: Rows, vectors: dict[str, Vector], progress: Progress | None) -> int:
         """Adds the missing vectors to `vectors`, keeping them on disk as it goes. Returns how many."""

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -11,13 +11,20 @@ from knowledge.config import KnowledgeConfig
 from knowledge.embedders import create_embedder, verify_weights
 from knowledge.embedders.base import Embedder
 from knowledge.encoder import QueryEncoder
-from knowledge.errors import IndexMismatchError, IndexMissingError, IndexUnreadableError, LedgerError, SyncBusyError
+from knowledge.errors import (
+    IndexMismatchError,
+    IndexMissingError,
+    IndexUnreadableError,
+    KnowledgeError,
+    LedgerError,
+    SyncBusyError,
+)
 from knowledge.hit_cache import HitCache, MemoryHits
 from knowledge.index import KnowledgeIndex
 from knowledge.ledger import Ledger
 from knowledge.mending import LOOK_SECONDS, Mender
 from knowledge.own_ledger import OwnLedger
-from knowledge.process import return_large_blocks, use_one_blas_thread
+from knowledge.process import hand_over_soon, return_large_blocks, use_one_blas_thread
 from knowledge.reranking import Reranker, Reranking, create_reranker
 from knowledge.retriever import Retriever
 from knowledge.rows import KnownVectors, Progress
@@ -50,7 +57,7 @@ class Knowledge:
         self.retriever = retriever
         self._ledger = ledger
         self._hits = hits
-        self._sync = Sync(index, embedder, ledger, keep_versions=keep_versions)
+        self._sync = Sync(index, embedder, ledger, keep_versions=keep_versions, switched=self._follow)
         identity = IndexIdentity.of(embedder)
         self.mender = Mender(
             index, ledger, self._sync, retriever, identity, known=self._known, look_seconds=look_seconds
@@ -163,6 +170,11 @@ class Knowledge:
         if former:
             await self._hits.drop(former)
 
+    async def _follow(self) -> None:
+        """While the former version can still be searched: a large one takes seconds to load."""
+        with suppress(KnowledgeError):  # said where the change ends, by the same call
+            await self.retriever.refresh()
+
     async def _known(self) -> KnownVectors:
         await asyncio.to_thread(verify_weights, self.embedder.name)
         return await asyncio.to_thread(load_vectors, self.embedder.name)
@@ -190,6 +202,7 @@ def _load(config: KnowledgeConfig) -> Embedder:
 
 def _suit_the_process() -> None:
     use_one_blas_thread()
+    hand_over_soon()
     return_large_blocks()
 
 

@@ -1,8 +1,9 @@
 """One version of the index, ready to search.
 
-Up to 50,000 passages live in memory: multiplying 10,000 vectors with a question's takes .3 ms and LanceDB's
-scan of them 9 ms of a core. The full-text half is LanceDB's in both cases (1.5 ms). Beyond that, LanceDB
-searches the vectors too, from disk.
+Up to 200,000 passages live in memory: multiplying 10,000 vectors with a question's takes .3 ms and LanceDB's
+scan of them 9 ms of a core. The full-text half is LanceDB's in all cases (1.5 ms). Past 20,000 every vector is
+looked at until an inverted file has been made of them (`knowledge.inverted_file`), in the background. Past
+200,000, LanceDB searches the vectors too, from disk.
 """
 
 import asyncio
@@ -14,29 +15,25 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from knowledge.background import Background, Pause
 from knowledge.duplicates import distinct
 from knowledge.embedders.base import Vector
 from knowledge.filters import Mask, Masks, expression_of, present_of
 from knowledge.fusion import fuse, question_terms
 from knowledge.index import LiveTable
+from knowledge.inverted_file import FLAT_UP_TO, InvertedFile, Middles, sort_into, train
 from knowledge.lance import Expr, MatchQuery
 from knowledge.process import return_freed_memory
 from knowledge.schema import SHOWN_COLUMNS, IndexIdentity, search_terms, shown_columns, to_hit, vector_matrix
 from knowledge.scope import Scope
+from knowledge.table_indexes import MAX_PASSAGES_IN_MEMORY, MAX_TEXT_BYTES_IN_MEMORY
 from knowledge.values import CollectionSummary, Hit
-
-MAX_PASSAGES_IN_MEMORY = 50_000
-# A long row counts as its length does: 64 MiB of text beside 77 MB of vectors is what the bot can spare.
-MAX_TEXT_BYTES_IN_MEMORY = 64 * 1024 * 1024
+from knowledge.vectors import FlatVectors, Rows, Vectors, best
 
 # Candidates that either half brings. Of the right passages in the measured sets, fewer than one in a thousand
 # stands below the 50th place in both.
 CANDIDATES = 50
 
-# Up to this many multiplications the product takes half a millisecond; past it, it goes to a thread.
-_INLINE_PRODUCT = 4_000_000
-
-_Rows = npt.NDArray[np.intp]
 Embedding = Callable[[], Awaitable[Vector]]
 """Gives the question's vector, shape (dimension,), length 1; the mean of several for a question in several wordings."""
 
@@ -69,9 +66,21 @@ class Snapshot(Protocol):
         full text is searched while the question is being embedded. Without `full_text`, by meaning alone: for when the
         full-text index is damaged."""
 
+    @property
+    def is_small(self) -> bool:
+        """The next version can be waited for: it is loaded within half a second."""
 
-async def load_snapshot(live: LiveTable) -> Snapshot:
-    """Reads what the snapshot keeps in memory: .2 s for 10,000 passages."""
+    @property
+    def is_settled(self) -> bool:
+        """Nothing would be gained by `settle`."""
+
+    async def settle(self, background: Background) -> None:
+        """Makes searching quicker, while it is searched."""
+
+
+async def load_snapshot(live: LiveTable, former: Snapshot | None, background: Background) -> Snapshot:
+    """Reads what the snapshot keeps in memory: .2 s for 10,000 passages. Of a large one's former version it takes over
+    how the vectors are sorted, so that it is settled at once."""
     count = await live.table.count_rows()
     if count > MAX_PASSAGES_IN_MEMORY:
         return await _load_on_disk(live)
@@ -80,6 +89,8 @@ async def load_snapshot(live: LiveTable) -> Snapshot:
     if shown is None:
         return await _load_on_disk(live)
     snapshot = await asyncio.to_thread(MemorySnapshot, live, shown, matrix)
+    if isinstance(former, MemorySnapshot):
+        await snapshot.follow(former, background)
     await asyncio.to_thread(return_freed_memory)
     return snapshot
 
@@ -155,11 +166,51 @@ class MemorySnapshot:
         if np.any(row_ids[1:] < row_ids[:-1]):
             order = np.argsort(row_ids)
             row_ids, shown, matrix = row_ids[order], shown.take(order), matrix[order]
-        self._row_ids, self._shown, self._matrix = row_ids, shown_columns(shown), matrix
+        self._row_ids, self._shown = row_ids, shown_columns(shown)
+        self._vectors: Vectors = FlatVectors(matrix)
         column = self._shown["collection"]
         self.collections = summarize(column, self._shown["document"])
         self._names = [summary.name for summary in self.collections]
         self._masks = Masks(column, self._shown["tags"], self._shown["language"])
+
+    @property
+    def is_small(self) -> bool:
+        """See `Snapshot`."""
+        return len(self._row_ids) <= FLAT_UP_TO
+
+    @property
+    def is_settled(self) -> bool:
+        """See `Snapshot`."""
+        return self.is_small or isinstance(self._vectors, InvertedFile)
+
+    async def settle(self, background: Background) -> None:
+        """See `Snapshot`."""
+        flat = self._vectors
+        if self.is_settled or not isinstance(flat, FlatVectors):
+            return
+
+        def build(pause: Pause) -> InvertedFile:
+            return InvertedFile(sort_into(train(flat.matrix, pause), flat.matrix, pause), flat.matrix, pause)
+
+        self._vectors = await background.run(build)
+
+    async def follow(self, former: "MemorySnapshot", background: Background) -> None:
+        """Settles as the former version was, where that still suits the passages. Before anybody searches this one."""
+        flat = self._vectors
+        middles = former.middles
+        if self.is_settled or middles is None or not isinstance(flat, FlatVectors):
+            return
+
+        def build(pause: Pause) -> InvertedFile | None:
+            placed = sort_into(middles, flat.matrix, pause)
+            return InvertedFile(placed, flat.matrix, pause, in_place=True) if placed.suits else None
+
+        if (built := await background.run(build)) is not None:
+            self._vectors = built
+
+    @property
+    def middles(self) -> Middles | None:
+        return self._vectors.middles if isinstance(self._vectors, InvertedFile) else None
 
     async def search(
         self, text: str, vector: Embedding, *, scope: Scope, top_k: int, full_text: bool = True
@@ -173,28 +224,18 @@ class MemorySnapshot:
         limit = max(CANDIDATES, top_k)
         matching = _match(self._table, text, within, limit) if full_text else _no_matches()
         asked, matches = await asyncio.gather(vector(), matching)
-        if self._matrix.size > _INLINE_PRODUCT:
-            cosines = await asyncio.to_thread(np.matmul, self._matrix, asked)
-        else:
-            cosines = self._matrix @ asked
-        return self._rank(text, cosines, inside, matches, top_k)
+        if self._vectors.is_quick:
+            return self._rank(text, asked, inside, matches, top_k)
+        return await asyncio.to_thread(self._rank, text, asked, inside, matches, top_k)
 
-    def _rank(self, text: str, cosines: Vector, inside: Mask | None, matches: _Matches, top_k: int) -> tuple[Hit, ...]:
-        if inside is None:
-            mean = float(cosines.mean())
-            searched = cosines
-        else:
-            mean = float(cosines[inside].mean())
-            searched = np.where(inside, cosines, -np.inf)
-        nearest = _best(searched, max(CANDIDATES, top_k))
-        nearest = nearest[np.isfinite(searched[nearest])]
-        matched: _Rows = np.searchsorted(self._row_ids, matches.row_ids).astype(np.intp)
-        rows = np.union1d(nearest, matched)
-        bm25 = np.zeros(len(rows), dtype=np.float32)
-        bm25[np.searchsorted(rows, matched)] = matches.bm25
+    def _rank(self, text: str, asked: Vector, inside: Mask | None, matches: _Matches, top_k: int) -> tuple[Hit, ...]:
+        matched: Rows = np.searchsorted(self._row_ids, matches.row_ids).astype(np.intp)
+        found = self._vectors.search(asked, inside, count=max(CANDIDATES, top_k), also=matched)
+        bm25 = np.zeros(len(found.rows), dtype=np.float32)
+        bm25[np.searchsorted(found.rows, matched)] = matches.bm25
         fused = fuse(
-            cosines=cosines[rows],
-            mean=mean,
+            cosines=found.cosines,
+            mean=found.mean,
             bm25=bm25,
             terms=question_terms(text),
             passages=len(self._row_ids),
@@ -202,13 +243,13 @@ class MemorySnapshot:
         ranked = (
             to_hit(
                 self._shown,
-                int(rows[at]),
+                int(found.rows[at]),
                 score=float(fused.score[at]),
-                dense=float(cosines[rows[at]]),
+                dense=float(found.cosines[at]),
                 lexical=float(fused.lexical[at]),
                 version=self.number,
             )
-            for at in _best(fused.score, len(rows))
+            for at in best(fused.score, len(found.rows))
         )
         return distinct(ranked, top_k)
 
@@ -227,6 +268,19 @@ class DiskSnapshot:
         self._table = live.table
         self._mean = mean
         self._passages = passages
+
+    @property
+    def is_small(self) -> bool:
+        """See `Snapshot`."""
+        return False
+
+    @property
+    def is_settled(self) -> bool:
+        """See `Snapshot`. The writer made LanceDB's index before anybody followed this version."""
+        return True
+
+    async def settle(self, background: Background) -> None:
+        """See `Snapshot`."""
 
     async def search(
         self, text: str, vector: Embedding, *, scope: Scope, top_k: int, full_text: bool = True
@@ -274,7 +328,7 @@ class DiskSnapshot:
                 lexical=float(fused.lexical[at]),
                 version=self.number,
             )
-            for at in _best(fused.score, len(cosines))
+            for at in best(fused.score, len(cosines))
         )
         return distinct(ranked, top_k)
 
@@ -287,15 +341,3 @@ async def _load_on_disk(live: LiveTable) -> DiskSnapshot:
         total += vector_matrix(batch.column("vector"), live.identity.dimension).sum(axis=0)
     mean = (total / max(1, names.num_rows)).astype(np.float32)
     return DiskSnapshot(live, collections, mean, names.num_rows)
-
-
-def _best(scores: Vector, count: int) -> _Rows:
-    """Places of the highest `count` scores, best first; equal ones in their order, so that two
-    searches for one question agree."""
-    if count < len(scores):
-        chosen = np.argpartition(-scores, count - 1)[:count]
-        chosen.sort()
-    else:
-        chosen = np.arange(len(scores))
-    ranked: _Rows = chosen[np.argsort(-scores[chosen], kind="stable")]
-    return ranked

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from knowledge.cutter import Cutter
@@ -33,6 +34,7 @@ from knowledge.ledger import (
     documents_of,
     following,
 )
+from knowledge.process import in_thread_uncollected
 from knowledge.rows import KnownVectors, Progress, RowMaker, rows_without
 from knowledge.schema import IndexIdentity, mismatch, to_chunks
 from knowledge.values import Document, Problem, Stamp, SyncReport
@@ -77,8 +79,18 @@ class Sync:
     """Changes one index and its ledger. Every method is refused with SyncBusyError while another one runs, in this
     process or another; when one raises, ledger and index are as they were, or the next one makes them so."""
 
-    def __init__(self, index: KnowledgeIndex, embedder: Embedder, ledger: Ledger, *, keep_versions: int) -> None:
+    def __init__(
+        self,
+        index: KnowledgeIndex,
+        embedder: Embedder,
+        ledger: Ledger,
+        *,
+        keep_versions: int,
+        switched: Callable[[], Awaitable[None]],
+    ) -> None:
+        """:param switched: called when another version is the one to search, before the former one is removed."""
         self._index = index
+        self._switched = switched
         self._identity = IndexIdentity.of(embedder)
         self._ledger = ledger
         self._keep = keep_versions
@@ -103,9 +115,8 @@ class Sync:
             others = {key: digest for key, digest in standing.documents.items() if key[0] != collection}
             # What is made anew is cut anew, too: the ledger itself may be what is damaged.
             before = {} if rebuild else standing.documents
-            target = await asyncio.to_thread(
-                self._target, others, source, before=before, kind="sync", collection=collection
-            )
+            make = partial(self._target, others, source, before=before, kind="sync", collection=collection)
+            target = await in_thread_uncollected(make)
             report = await self._become(target, standing, anew=rebuild, known=known, progress=progress)
         return _of_collection(report, problems, target)
 
@@ -310,6 +321,7 @@ class Sync:
             if version is not standing.head:
                 await self._ledger.commit(version, change)
             await self._index.switch(written)
+            await self._switched()
         # Also when there was nothing to do: a killed sync may have left something.
         await self._index.tidy()
         if await self._ledger.tidy(self._keep):
@@ -351,7 +363,7 @@ class Sync:
         keys = target.documents.keys()
         if present is not None and standing.is_head:
             keys = change.put.keys()
-            kept = await asyncio.to_thread(rows_without, present, change.dropped | change.put.keys())
+            kept = await in_thread_uncollected(rows_without, present, change.dropped | change.put.keys())
         contents = await self._contents(target, {target.documents[key] for key in keys})
         fresh = [(key[0], chunk) for key in keys for chunk in contents[target.documents[key]]]
         rows, embedded = await self._rows.make(

@@ -10,17 +10,19 @@ from typing import Any
 
 import numpy as np
 
+from knowledge.background import Background
 from knowledge.duplicates import distinct
 from knowledge.errors import IndexUnreadableError
 from knowledge.filters import expression_of, present_of
 from knowledge.fusion import explained_share, question_terms
-from knowledge.index import FULL_TEXT, LANCE_ERRORS
+from knowledge.index import LANCE_ERRORS
 from knowledge.lance import MatchQuery, connect_async
 from knowledge.ledger import Ledger, Version
 from knowledge.rows import Rows
 from knowledge.schema import SHOWN_COLUMNS, IndexIdentity, search_terms, shown_columns, to_hit, to_table
 from knowledge.scope import Scope
 from knowledge.snapshot import CANDIDATES, Embedding, summarize
+from knowledge.table_indexes import FULL_TEXT
 from knowledge.values import CollectionSummary, Hit
 
 _TABLE = "passages"
@@ -46,6 +48,19 @@ class WordSnapshot:
         self.collections = collections
         self._table = table
         self._passages = passages
+
+    @property
+    def is_small(self) -> bool:
+        """See `Snapshot`."""
+        return True
+
+    @property
+    def is_settled(self) -> bool:
+        """See `Snapshot`."""
+        return True
+
+    async def settle(self, background: Background) -> None:
+        """See `Snapshot`."""
 
     async def search(
         self, text: str, vector: Embedding, *, scope: Scope, top_k: int, full_text: bool = True

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-from knowledge.process import return_freed_memory, return_large_blocks, use_one_blas_thread
+from knowledge.process import in_thread_uncollected, return_freed_memory, return_large_blocks, use_one_blas_thread
 
 
 def test_a_product_uses_no_thread_but_its_callers() -> None:
@@ -44,3 +46,15 @@ def test_freed_memory_leaves_the_process() -> None:
 
 def _resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+async def test_work_of_many_objects_is_not_interrupted_by_the_collector() -> None:
+    def look() -> bool:
+        return gc.isenabled()
+
+    assert gc.isenabled()
+    assert await in_thread_uncollected(look) is False
+    assert gc.isenabled()
+    with pytest.raises(ZeroDivisionError):
+        await in_thread_uncollected(lambda: 1 // 0)
+    assert gc.isenabled()

@@ -176,7 +176,8 @@ async def test_an_index_too_large_for_memory_finds_the_same(
     indexed: bool,
 ) -> None:
     if indexed:
-        monkeypatch.setattr("knowledge.index.VECTOR_INDEX_FROM", 100)
+        monkeypatch.setattr("knowledge.table_indexes.VECTOR_INDEX_FROM", 100)
+        monkeypatch.setattr("knowledge.table_indexes.MAX_PASSAGES_IN_MEMORY", 10)
     asked = [
         (query, collections)
         for query in ("refund question number141", "warranty", "ｎｕｍｂｅｒ１７ please", "退款")

@@ -1,0 +1,60 @@
+"""Work beside the searches, that gives way to them."""
+
+import asyncio
+import os
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+T = TypeVar("T")
+
+Pause = Callable[[], None]
+"""Called by the work between two steps of some 50 ms: raises when it is not wanted any more."""
+
+# Where others want the processor, a third of what each of them has. Not less: the next version is waited for too, and
+# the thread holds the interpreter's lock for moments.
+_NICENESS = 5
+
+
+class _UnwantedError(Exception):
+    """Ends the work; nobody waits for it."""
+
+
+class Background:
+    """One thread of low priority, started when it is first needed. Work that computes in numpy, without the
+    interpreter's lock, takes nothing from anybody there."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="knowledge-background", initializer=_give_way)
+        self._unwanted: set[threading.Event] = set()
+
+    async def run(self, work: Callable[[Pause], T]) -> T:
+        """Runs it after what is there already. Cancelling ends it at its next pause."""
+        unwanted = threading.Event()
+
+        def pause() -> None:
+            if unwanted.is_set():
+                raise _UnwantedError
+
+        self._unwanted.add(unwanted)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, work, pause)
+        except asyncio.CancelledError:
+            unwanted.set()
+            raise
+        finally:
+            self._unwanted.discard(unwanted)
+
+    async def close(self) -> None:
+        """Waits for the next pause, when something is under way."""
+        for unwanted in self._unwanted:
+            unwanted.set()
+        await asyncio.to_thread(self._pool.shutdown, wait=True, cancel_futures=True)
+
+
+def _give_way() -> None:
+    # Elsewhere a thread has no niceness of its own, and the process is to keep its.
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)

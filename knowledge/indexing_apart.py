@@ -1,0 +1,76 @@
+"""Indexes of a large table, made by a process that gives way to the searches of this one.
+
+The full-text index of 100,000 passages takes 8 s of a core. LanceDB makes it in the very threads that search, so
+here every search would wait for its turn among them, and a thread's priority could not tell the two apart.
+"""
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+# Where others want the processor, a third of what each of them has. Not less: what is being made is waited for too.
+_NICENESS = 5
+_LIMIT_SECONDS = 3600.0
+_ENVIRONMENT = {"PATH": os.defpath, "LANG": "C.UTF-8"}
+
+
+async def make_indexes_apart(folder: Path, table: str, columns: tuple[str, ...]) -> bool:
+    """Makes them over the newest version of a table on this machine; False where that failed, for whatever reason.
+
+    Ends with this process, however that ends.
+    """
+    try:
+        process = await asyncio.to_thread(_start, folder, table, columns)
+    except OSError:
+        return False
+    try:
+        return await asyncio.to_thread(process.wait, _LIMIT_SECONDS) == 0
+    except subprocess.TimeoutExpired:
+        return False
+    finally:
+        process.kill()
+        with contextlib.suppress(OSError):
+            if process.stdin is not None:
+                process.stdin.close()
+        await asyncio.shield(asyncio.to_thread(process.wait))
+
+
+def _start(folder: Path, table: str, columns: tuple[str, ...]) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(  # noqa: S603 - this Python, this file
+        [sys.executable, "-I", __file__, str(folder), table, *columns],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        # It needs no setting of ours, and secrets are among them.
+        env=_ENVIRONMENT,
+    )
+
+
+def _end_with_parent() -> None:
+    # Not `sys.stdin`, whose lock would be in the way of an ordinary end.
+    while os.read(0, 1):
+        pass
+    os._exit(1)
+
+
+async def _make(folder: str, table: str, columns: tuple[str, ...]) -> None:
+    from knowledge.lance import connect_async
+    from knowledge.table_indexes import make_indexes
+
+    connection = await connect_async(folder)
+    await make_indexes(await connection.open_table(table), columns)
+
+
+def _main() -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    os.nice(_NICENESS)
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    asyncio.run(_make(sys.argv[1], sys.argv[2], tuple(sys.argv[3:])))
+
+
+if __name__ == "__main__":
+    _main()
