@@ -124,6 +124,7 @@ async def _run(driver: Driver, folder: Path, transport: str, kills: int) -> None
                 await more_later
             await bot.start()
             await town.rest()
+            await bot.site.until_ready()
             assert await bot.kill(signal.SIGTERM) == 0, bot.words()
             messages = [{"text": message.text} for message in slack.messages()]
             verdict = await asyncio.to_thread(oracle.judge, bot.database, town.acked(), messages)
