@@ -350,7 +350,7 @@ async def test_three_hundred_colleagues_at_once_are_answered_once_each(bench: Be
     async with bench.running(dataclasses.replace(FAST, silent=10.0, ack=10.0)):
         for number in range(300):
             aibot.people.says(f"T{number}", user=f"user{number}", chat=f"wrGroup{number // 10}" if number % 2 else "")
-        await until(lambda: len(aibot.texts()) >= 300, seconds=30.0)
+        await until(lambda: len(aibot.texts()) >= 300, seconds=60.0)
         await asyncio.sleep(0.5)
     found = sorted(post.text.partition("> ")[2] or post.text for post in aibot.posts())
     assert found == sorted(f"T{number} 完" for number in range(300))
