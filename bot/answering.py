@@ -37,7 +37,7 @@ from bot.server.ports import PartHealth
 from bot.settings import Settings
 from bot.telemetry import Metrics, get_logger
 from knowledge.config import KnowledgeConfig
-from knowledge.errors import EmbedderAwayError, EmbedderError, KnowledgeError
+from knowledge.errors import EmbedderAwayError, EmbedderError, KnowledgeError, RerankerError
 from knowledge.ledger import Ledger
 from knowledge.service import Knowledge, open_knowledge
 
@@ -98,8 +98,8 @@ class Answering:
                     stack.push_async_exit(attempt.pop_all())
                 break
             except KnowledgeError as error:
-                lasting = isinstance(error, EmbedderError) and not isinstance(error, EmbedderAwayError)
-                if not patient or lasting:
+                lasting = isinstance(error, EmbedderError | RerankerError)
+                if not patient or (lasting and not isinstance(error, EmbedderAwayError)):
                     raise OperatorError(str(error)) from error
                 self._problem = str(error)
                 log.error("the knowledge can not be opened", reason=str(error))

@@ -400,7 +400,7 @@ def _addresses(settings: Settings, channels: Mapping[tuple[str, str], Channel]) 
 
 def _secrets(settings: Settings) -> list[str]:
     """Every secret of the settings, so that no log line shows one."""
-    sections: list[Any] = [getattr(settings, name) for name in ("model", "admin")] + list(settings.channels.values())
+    sections: list[Any] = [settings.model, settings.knowledge, settings.admin, *settings.channels.values()]
     values = [
         value
         for section in sections

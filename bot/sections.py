@@ -61,6 +61,12 @@ def _is_redis(address: str) -> bool:
     return named and re.fullmatch(r"(/\d{0,5})?", parts.path) is not None and not parts.query and not parts.fragment
 
 
+def _device(value: str) -> str:
+    if not re.fullmatch(r"|cpu|mps|(cuda|xpu|npu)(:\d{1,3})?", value):
+        raise ValueError('must be "cpu", "cuda", "cuda:1" or the like, or ""')
+    return value
+
+
 def _channel_addresses(values: tuple[str, ...]) -> tuple[str, ...]:
     for value in values:
         if not _ADDRESS.fullmatch(value):
@@ -122,7 +128,7 @@ class KnowledgeSettings(Section):
     """ "multilingual-e5-small" (embedded), "use-multilingual" (embedded, weaker, five times faster), a
     sentence-transformers name or path such as "BAAI/bge-m3", or "openai:<model>". After a change:
     `kefu knowledge sync --rebuild`."""
-    device: str = Field(default="", pattern=r"^(|cpu|mps|(cuda|xpu|npu)(:\d{1,3})?)$")
+    device: Annotated[str, AfterValidator(_device)] = ""
     """Where sentence-transformers models compute: "cpu", "cuda", "cuda:1"; "" is the graphics card if there is one."""
     embedder_url: Annotated[str, AfterValidator(_server_address)] = Field(default="", repr=False)
     """For "openai:<model>": the embeddings server, e.g. "http://127.0.0.1:8001/v1"; "" is model.base_url."""

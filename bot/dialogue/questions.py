@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bot.dialogue import followups
 from bot.dialogue.answer import fit, read_generation
@@ -97,12 +97,13 @@ class Questions:
         # A sync may fall between two searches of a follow-up.
         version = max(passage.version for passage in passages)
         passages = self._understanding.weighed(question, passages)
+        functions = self._functions.specs(language, turn.collections, wish=wish, has_ticket=bool(turn.open_ticket))
         prompt = build_prompt(
             question,
             passages,
             history=turn.history,
             language=language,
-            functions=self._functions.specs(language, turn.collections, wish=wish, has_ticket=bool(turn.open_ticket)),
+            functions=functions,
             settings=self._settings,
         )
 
@@ -111,26 +112,20 @@ class Questions:
             return verdict.confidence >= self._settings.min_confidence
 
         answer, call, tokens = await self._generate(prompt, turn.collections, show, sure)
-        tokens += spent
-        if call is not None:
-            return Finding(question=question, call=call, tokens=tokens, knowledge_version=version)
-        verdict = self._understanding.judged(answer, question, passages)
-        nearest = _nearest(passages, language)
+        found = Finding(question=question, call=call) if call is not None else self._judged(answer, prompt)
+        return replace(found, tokens=tokens + spent, knowledge_version=version)
+
+    def _judged(self, answer: Answered, prompt: Prompt) -> Finding:
+        """The answer, where its passages bear it; else what may have been meant."""
+        verdict = self._understanding.judged(answer, prompt.question, prompt.passages)
         if verdict.confidence < self._settings.min_confidence:
-            return Finding(
-                question=question,
-                confidence=verdict.confidence,
-                nearest=nearest,
-                tokens=tokens,
-                knowledge_version=version,
-            )
+            nearest = _nearest(prompt.passages, prompt.language)
+            return Finding(question=prompt.question, confidence=verdict.confidence, nearest=nearest)
         return Finding(
-            question=question,
+            question=prompt.question,
             text=fit(answer.text, self._settings.max_answer_chars),
             confidence=verdict.confidence,
             sources=_sources(verdict.sources),
-            tokens=tokens,
-            knowledge_version=version,
         )
 
     async def _search(self, words: str, collections: Sequence[str], limit: int) -> tuple[Passage, ...]:

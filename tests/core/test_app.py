@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from bot.app import App, open_app
-from bot.errors import AlreadyRunning, SettingsError
+from bot.errors import AlreadyRunning, OperatorError, SettingsError
 from bot.messages import ConversationRef, IncomingMessage, Sender
 from bot.ports import Intake
 from bot.sections import (
@@ -27,6 +27,7 @@ from bot.sections import (
     TicketSettings,
 )
 from bot.settings import Settings
+from bot.telemetry import configure_logging, get_logger
 from tests.core.test_turns import CLOCK, until
 from tests.dialogue.shop import Shop, calls
 from tests.fakes.channel import MemoryChannel
@@ -202,6 +203,32 @@ async def test_operators_can_not_be_told_on_a_channel_that_is_off(tmp_path: Path
     with pytest.raises(SettingsError, match="telegram is not on"):
         async with open_app(elsewhere, channels=lambda _: [MemoryChannel()]):
             pass
+
+
+async def test_a_reranker_that_can_not_be_loaded_ends_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Waiting would not mend it: somebody has to change something."""
+    monkeypatch.setitem(sys.modules, "sentence_transformers", None)  # kefu[st] may be installed here
+    usual = settings(tmp_path)
+    sorted_once_more = replace(usual, knowledge=usual.knowledge.model_copy(update={"reranker": "BAAI/x"}))
+    with pytest.RaisesGroup(OperatorError, flatten_subgroups=True, allow_unwrapped=True) as raised:
+        async with asyncio.timeout(20), open_app(sorted_once_more, channels=lambda _: []) as app:
+            await app.serve(asyncio.Event(), recover=True)
+    assert "knowledge.reranker" in repr(raised.value)
+
+
+async def test_no_secret_of_the_settings_is_logged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    usual = settings(tmp_path)
+    told = KnowledgeSettings.model_validate(
+        usual.knowledge.model_dump() | {"embedder_url": "http://vectors.example/v1", "embedder_key": "vectors-hunter2"}
+    )
+    async with open_app(replace(usual, knowledge=told), channels=lambda _: []):
+        configure_logging(level="info", json=True, redact=True, stream=sys.stderr)
+        get_logger("bot.test").info("a library repeats it", header="key vectors-hunter2")
+    printed = capsys.readouterr().err
+    assert "a library repeats it" in printed
+    assert "hunter2" not in printed
 
 
 async def test_a_receiver_that_dies_is_started_again(tmp_path: Path) -> None:
