@@ -183,7 +183,7 @@ class KnowledgeIndex:
         mode = "create" if await self._open(PASSAGES) is None else "overwrite"
         table = await self._connection.create_table(PASSAGES, data=rows, schema=rows.schema, mode=mode)
         columns = indexed_columns(rows)
-        if rows.num_rows > _APART_FROM and self._folder is not None:
+        if columns and rows.num_rows > _APART_FROM and self._folder is not None:
             if await make_indexes_apart(self._folder, PASSAGES, columns):
                 columns = ()
             else:

@@ -53,9 +53,9 @@ def _client_left_out() -> Iterator[None]:
 
 
 with _client_left_out():
-    from lancedb import Session, connect_async
+    from lancedb import Session, connect_async, tokenize
     from lancedb.expr import Expr, col, lit
     from lancedb.index import FTS, IvfFlat
     from lancedb.query import MatchQuery
 
-__all__ = ["FTS", "Expr", "IvfFlat", "MatchQuery", "Session", "col", "connect_async", "lit"]
+__all__ = ["FTS", "Expr", "IvfFlat", "MatchQuery", "Session", "col", "connect_async", "lit", "tokenize"]

@@ -13,10 +13,11 @@ from knowledge.encoder import QueryEncoder
 from knowledge.errors import IndexUnreadableError, KnowledgeError
 from knowledge.hit_cache import Edition, HitCache, MemoryHits, SearchKey
 from knowledge.index import LANCE_ERRORS, KnowledgeIndex
+from knowledge.loading import load_snapshot
 from knowledge.reranking import CANDIDATES, Reranking
 from knowledge.schema import IndexIdentity, mismatch
 from knowledge.scope import Scope
-from knowledge.snapshot import Snapshot, load_snapshot
+from knowledge.snapshot import Snapshot
 from knowledge.synonym_file import SynonymFile
 from knowledge.values import DEFAULT_COLLECTION, CollectionSummary, Hit
 from knowledge.wording import Wording

@@ -5,7 +5,6 @@ The table's own metadata remember the embedder, so that vectors of two models ca
 
 import hashlib
 import json
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,10 +15,11 @@ import pyarrow as pa
 from knowledge.embedders.base import Embedder, Vector
 from knowledge.errors import IndexMismatchError, IndexOutdatedError
 from knowledge.language import language_of
+from knowledge.terms import SEPARATOR, terms_of
 from knowledge.values import Chunk, Hit, Stamp
 
 # Raised when columns, the embedded texts or the searched terms change their meaning.
-FORMAT = 2
+FORMAT = 3
 
 _METADATA_KEY = b"kefu"
 _TEXT_COLUMNS = ("id", "document", "collection", "title", "text", "question", "answer", "url")
@@ -139,14 +139,10 @@ def embed_chunks(embedder: Embedder, chunks: Sequence[Chunk]) -> Vector:
     return mixed
 
 
-def search_terms(text: str) -> str:
-    """A text as the full-text index sees it: full-width and other compatibility forms made plain."""
-    return unicodedata.normalize("NFKC", text)
-
-
 def _terms(chunk: Chunk) -> str:
     # The title or question twice: people's words meet it more often than the body's.
-    return search_terms("\n".join((chunk.title, chunk.title, chunk.text, " ".join(chunk.tags))))
+    text = "\n".join((chunk.title, chunk.title, chunk.text, " ".join(chunk.tags)))
+    return SEPARATOR.join(terms_of(text))
 
 
 _TAG_EDGE = "\x1f"

@@ -10,26 +10,26 @@ MAX_PASSAGES_IN_MEMORY = 200_000
 MAX_TEXT_BYTES_IN_MEMORY = 256 * 1024 * 1024
 
 # What is searched on the disk has an index of the vectors from so many passages on: LanceDB's scan of them takes 8 ms
-# at 10,000. In memory none is needed (`knowledge.inverted_file`), and none is written.
+# at 10,000.
 VECTOR_INDEX_FROM = 20_000
 
+# Terms are stored as `knowledge.terms` made them, of questions too.
 FULL_TEXT = FTS(
-    # ICU cuts Chinese by its dictionary and English at blanks. Measured against bigrams: 0003-retrieval.md.
-    base_tokenizer="icu",
-    stem=True,
-    # A paraphrase shares little but its small words, and English stop words are no help in Chinese.
+    base_tokenizer="whitespace",
+    lower_case=False,
+    stem=False,
     remove_stop_words=False,
+    ascii_folding=False,
+    max_token_length=None,
 )
 
 
 def indexed_columns(rows: Any) -> tuple[str, ...]:
-    """The columns of these passages (see schema.to_table) that are to have an index."""
-    if not rows.num_rows:
-        # Never over an empty table: such an index later finds nothing that was added to it.
+    """The columns of these passages (see schema.to_table) that are to have an index: none of what readers keep in
+    memory (`knowledge.memory_snapshot`)."""
+    if _fits_memory(rows):
         return ()
-    if rows.num_rows > VECTOR_INDEX_FROM and not _fits_memory(rows):
-        return ("terms", "vector")
-    return ("terms",)
+    return ("terms", "vector") if rows.num_rows > VECTOR_INDEX_FROM else ("terms",)
 
 
 def _fits_memory(rows: Any) -> bool:

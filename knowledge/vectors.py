@@ -17,6 +17,7 @@ Rows = npt.NDArray[np.intp]
 
 # Up to this many multiplications a search takes half a millisecond; past it, it goes to a thread.
 _INLINE_PRODUCT = 4_000_000
+_BLOCK = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,10 +65,16 @@ class FlatVectors:
 def best(scores: Vector, count: int) -> Rows:
     """Places of the highest `count` scores, best first; equal ones in their order, so that two
     searches for one question agree."""
-    if count < len(scores):
-        chosen = np.argpartition(-scores, count - 1)[:count]
-        chosen.sort()
-    else:
-        chosen = np.arange(len(scores))
-    ranked: Rows = chosen[np.argsort(-scores[chosen], kind="stable")]
+    chosen = np.flatnonzero(scores >= _reached_by(scores, count))
+    ranked: Rows = chosen[np.argsort(-scores[chosen], kind="stable")][:count]
     return ranked
+
+
+def _reached_by(scores: Vector, count: int) -> float:
+    """A score that at least `count` have, and few more of them: the one of that place among the highest of each block,
+    which is found in a tenth of the time that the scores themselves take."""
+    blocks = len(scores) // _BLOCK
+    highest = scores[: blocks * _BLOCK].reshape(blocks, _BLOCK).max(axis=1) if blocks >= count else scores
+    if not 0 < count < len(highest):
+        return -np.inf
+    return float(np.partition(highest, len(highest) - count)[len(highest) - count])

@@ -22,11 +22,11 @@ import numpy as np
 from knowledge.config import KnowledgeConfig
 from knowledge.documents import SourceContents
 from knowledge.embedders.base import Kind, Vector
+from knowledge.memory_snapshot import MemorySnapshot
 from knowledge.process import in_thread_uncollected
 from knowledge.schema import embedded_texts
 from knowledge.scope import Scope
 from knowledge.service import Knowledge, open_knowledge
-from knowledge.snapshot import MemorySnapshot
 from knowledge.values import DEFAULT_COLLECTION, Chunk, Document, Hit
 from tests.bench.callers import CALLERS, Search, asked_during, asked_for, bytes_in, figures, resident_bytes
 from tests.bench.passages import SYNCS, TOP, Passages, read_passages, recall
@@ -102,8 +102,8 @@ class Side:
     def _nearest(self, vector: Vector) -> list[int]:
         snapshot = self._knowledge.retriever._snapshot
         assert isinstance(snapshot, MemorySnapshot)
-        found = snapshot._vectors.search(vector, None, count=TOP, also=np.empty(0, dtype=np.intp))
-        return [_place(snapshot._shown["id"][int(row)].as_py()) for row in found.rows]
+        found = snapshot.vectors.search(vector, None, count=TOP, also=np.empty(0, dtype=np.intp))
+        return [_place(name) for name in snapshot.passages.ids(found.rows.tolist())]
 
 
 def _place(name: str) -> int:

@@ -76,9 +76,19 @@ class _Shop:
         self.newest = max(self.newest, version)
 
 
+@pytest.fixture
+def on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is searched is too large for memory, and so has LanceDB's indexes."""
+    monkeypatch.setattr("knowledge.table_indexes.MAX_PASSAGES_IN_MEMORY", 1)
+
+
 @pytest.mark.timeout(900)
-async def test_what_is_gone_or_foreign_is_never_found_while_the_index_changes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("most_in_memory", [1, 200_000], ids=["on the disk", "in memory"])
+async def test_what_is_gone_or_foreign_is_never_found_while_the_index_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most_in_memory: int
+) -> None:
     """P22: 10,000 queries beside syncs, deletions and their cleaning-up."""
+    monkeypatch.setattr("knowledge.table_indexes.MAX_PASSAGES_IN_MEMORY", most_in_memory)
     chance, report = begin("F29 queries")
     config = KnowledgeConfig(uri=str(tmp_path / "index"), embedder="hashing")
     async with open_knowledge(config, embedder=HashingEmbedder()) as knowledge:
@@ -113,6 +123,7 @@ async def test_what_is_gone_or_foreign_is_never_found_while_the_index_changes(tm
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.usefixtures("on_disk")
 async def test_a_thousand_updates_leave_nothing_behind(tmp_path: Path) -> None:
     """P22: no more than three times what a new index of the same content takes, and all of it is indexed."""
     chance, report = begin("F29 updates")
@@ -135,7 +146,7 @@ async def test_a_thousand_updates_leave_nothing_behind(tmp_path: Path) -> None:
     assert largest <= 3 * report.counts["fresh"]
     assert unindexed
     assert not any(unindexed)
-    await assert_nothing_left_behind(config)
+    await assert_nothing_left_behind(config, indexes=1)
 
 
 def _bytes(folder: Path) -> int:

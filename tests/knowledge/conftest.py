@@ -30,6 +30,12 @@ async def knowledge(config: KnowledgeConfig, embedder: HashingEmbedder) -> Async
 
 
 @pytest.fixture
+def on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is synced and searched is too large for memory."""
+    monkeypatch.setattr("knowledge.table_indexes.MAX_PASSAGES_IN_MEMORY", 1)
+
+
+@pytest.fixture
 def write(tmp_path: Path) -> Callable[..., Path]:
     """`write("kb/faq.csv", text)`: a file below the test's folder, given as text, bytes or rows of JSON."""
 

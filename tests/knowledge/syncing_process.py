@@ -17,7 +17,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-from knowledge import rows
+from knowledge import rows, table_indexes
 from knowledge.config import KnowledgeConfig
 from knowledge.index import KnowledgeIndex
 from knowledge.service import open_knowledge
@@ -59,8 +59,11 @@ def _arm(step: str) -> None:
         case "embedding":
             rows._STAGE_SECONDS = -1.0
             owner, name = KnowledgeIndex, "stage"
-        case "the rows" | "the full-text index":
+        case "the full-text index":
+            table_indexes.MAX_PASSAGES_IN_MEMORY = 1  # it is made for what is searched on the disk only
             owner, name = AsyncTable, "create_index"
+        case "forcing it to the disk":
+            owner, name = KnowledgeIndex, "_to_disk"
         case "the commit":
             owner, name = SqlLedger, "commit"
         case "the switch":
@@ -75,6 +78,7 @@ def _arm(step: str) -> None:
 STEPS = (
     "after embedding",
     "before the full-text index",
+    "before forcing it to the disk",
     "before the commit",
     "after the commit",
     "before the switch",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from knowledge import snapshot as snapshot_module
+from knowledge import table_indexes
 from knowledge.chunking import chunk_document
 from knowledge.config import KnowledgeConfig
 from knowledge.documents.files import read_sources
@@ -151,7 +151,7 @@ async def test_other_passages_fill_the_places(
     config: KnowledgeConfig, write: Write, monkeypatch: pytest.MonkeyPatch, kept: str
 ) -> None:
     if kept == "disk":
-        monkeypatch.setattr(snapshot_module, "MAX_PASSAGES_IN_MEMORY", 1)
+        monkeypatch.setattr(table_indexes, "MAX_PASSAGES_IN_MEMORY", 1)
     old = [{"id": n, "question": "退款多久到账？", "answer": ZH_POLICY + "！" * n} for n in range(8)]
     old += [{"id": "other", "question": "退款多久到账？", "answer": ZH_POLICY.replace("7", "30")}]
     async with open_knowledge(config, embedder=HashingEmbedder()) as knowledge:

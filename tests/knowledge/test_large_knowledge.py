@@ -14,8 +14,9 @@ from knowledge.background import Background, Pause
 from knowledge.config import KnowledgeConfig
 from knowledge.indexing_apart import _start
 from knowledge.inverted_file import InvertedFile, train
+from knowledge.loading import load_snapshot
+from knowledge.memory_snapshot import MemorySnapshot
 from knowledge.service import Knowledge, open_knowledge
-from knowledge.snapshot import MemorySnapshot, load_snapshot
 from knowledge.vectors import FlatVectors
 from tests.knowledge.hashing import HashingEmbedder
 
@@ -25,7 +26,7 @@ LARGE = 200
 
 @pytest.fixture(autouse=True)
 def _large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("knowledge.snapshot.FLAT_UP_TO", LARGE)
+    monkeypatch.setattr("knowledge.memory_snapshot.FLAT_UP_TO", LARGE)
 
 
 def rows(count: int, state: str = "first") -> list[dict[str, object]]:
@@ -35,7 +36,7 @@ def rows(count: int, state: str = "first") -> list[dict[str, object]]:
 def searched_with(knowledge: Knowledge) -> type:
     snapshot = knowledge.retriever._snapshot
     assert isinstance(snapshot, MemorySnapshot)
-    return type(snapshot._vectors)
+    return type(snapshot.vectors)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +62,7 @@ async def test_what_is_searched_meanwhile_is_all_of_it(
         assert go_on.wait(20)
         return train(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("knowledge.snapshot.train", slowly)
+    monkeypatch.setattr("knowledge.memory_snapshot.train", slowly)
     await knowledge.sync([write("kb.jsonl", rows(300))])
     assert searched_with(knowledge) is FlatVectors
     before = await knowledge.retriever.search("question number 7", top_k=50)
@@ -123,7 +124,7 @@ async def test_closing_does_not_wait_for_the_background(
         while True:
             pause()
 
-    monkeypatch.setattr("knowledge.snapshot.train", forever)
+    monkeypatch.setattr("knowledge.memory_snapshot.train", forever)
     async with open_knowledge(config, embedder=HashingEmbedder()) as knowledge:
         await knowledge.sync([write("kb.jsonl", rows(300))])
         assert await asyncio.to_thread(begun.wait, 20)
@@ -136,7 +137,7 @@ async def test_lists_that_could_not_be_made_leave_the_search_as_it_is(
     def fails(*_: object) -> object:
         raise MemoryError
 
-    monkeypatch.setattr("knowledge.snapshot.train", fails)
+    monkeypatch.setattr("knowledge.memory_snapshot.train", fails)
     await knowledge.sync([write("kb.jsonl", rows(300))])
     await knowledge.retriever.settled()
     assert "was not made" in caplog.text
@@ -164,7 +165,7 @@ def apart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("knowledge.index._APART_FROM", LARGE)
 
 
-@pytest.mark.usefixtures("apart")
+@pytest.mark.usefixtures("apart", "on_disk")
 async def test_another_process_makes_the_indexes_of_a_large_table(
     knowledge: Knowledge, write: Write, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -181,7 +182,7 @@ async def test_another_process_makes_the_indexes_of_a_large_table(
     assert not caplog.records or "process apart" not in caplog.text
 
 
-@pytest.mark.usefixtures("apart")
+@pytest.mark.usefixtures("apart", "on_disk")
 async def test_indexes_are_made_here_where_no_other_process_can(
     knowledge: Knowledge, write: Write, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -191,7 +192,7 @@ async def test_indexes_are_made_here_where_no_other_process_can(
     assert "process apart" in caplog.text
 
 
-@pytest.mark.usefixtures("apart")
+@pytest.mark.usefixtures("apart", "on_disk")
 async def test_a_sync_that_is_cancelled_leaves_no_process_behind(
     knowledge: Knowledge, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from knowledge import snapshot as snapshot_module
+from knowledge import table_indexes
 from knowledge.config import KnowledgeConfig
 from knowledge.embedders.base import Kind, Vector
 from knowledge.errors import EmbedderError
@@ -176,8 +176,7 @@ async def test_an_index_too_large_for_memory_finds_the_same(
     indexed: bool,
 ) -> None:
     if indexed:
-        monkeypatch.setattr("knowledge.table_indexes.VECTOR_INDEX_FROM", 100)
-        monkeypatch.setattr("knowledge.table_indexes.MAX_PASSAGES_IN_MEMORY", 10)
+        monkeypatch.setattr(table_indexes, "VECTOR_INDEX_FROM", 100)
     asked = [
         (query, collections)
         for query in ("refund question number141", "warranty", "ｎｕｍｂｅｒ１７ please", "退款")
@@ -188,9 +187,9 @@ async def test_an_index_too_large_for_memory_finds_the_same(
         other = write("it.jsonl", [{"id": 1, "question": "refund", "answer": "x"}])
         await knowledge.sync([other], collection="internal")
         expected = [await _scores(knowledge, *question) for question in asked]
-    monkeypatch.setattr(snapshot_module, "MAX_PASSAGES_IN_MEMORY", 10)
+    monkeypatch.setattr(table_indexes, "MAX_PASSAGES_IN_MEMORY", 10)
     async with open_knowledge(config, embedder=embedder) as knowledge:
-        await knowledge.check()
+        await knowledge.rebuild()
         assert type(knowledge.retriever._snapshot).__name__ == "DiskSnapshot"
         for question, scores in zip(asked, expected, strict=True):
             # The mean cosine is that of every collection here, so scores differ a little.
@@ -213,6 +212,7 @@ async def test_a_sync_of_another_process_is_followed(
     assert hit.answer == "new"
 
 
+@pytest.mark.usefixtures("on_disk")
 async def test_a_version_that_vanishes_under_a_search_is_replaced_by_the_next(
     knowledge: Knowledge, config: KnowledgeConfig, shop: Path, write: Write
 ) -> None:
@@ -225,7 +225,7 @@ async def test_a_version_that_vanishes_under_a_search_is_replaced_by_the_next(
     assert hit.answer == "new"
 
 
-async def test_searching_goes_on_by_meaning_when_the_folder_is_deleted(
+async def test_searching_goes_on_when_the_folder_is_deleted(
     knowledge: Knowledge, config: KnowledgeConfig, shop: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     await knowledge.sync([shop])
@@ -233,9 +233,25 @@ async def test_searching_goes_on_by_meaning_when_the_folder_is_deleted(
     knowledge.retriever._interval = 0.0
     hits = await knowledge.retriever.search("refund question", top_k=5)
     assert [hit.question.split()[0] for hit in hits if hit.question] == ["refund"] * 5
-    assert {hit.lexical for hit in hits} == {0.0}
+    assert hits[0].lexical == 1.0
     await knowledge.retriever.search("warranty")
     # Once, not once a question.
+    assert [record.message for record in caplog.records].count("knowledge index cannot be followed") == 1
+
+
+@pytest.mark.usefixtures("on_disk")
+async def test_searching_the_disk_goes_on_by_meaning_when_the_full_text_is_damaged(
+    knowledge: Knowledge, config: KnowledgeConfig, shop: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    await knowledge.sync([shop])
+    shutil.rmtree(Path(config.uri) / "passages.lance" / "_indices")
+    await knowledge.retriever.reload()
+    assert not knowledge.retriever.is_damaged
+    hits = await knowledge.retriever.search("refund question", top_k=5)
+    assert [hit.question.split()[0] for hit in hits if hit.question] == ["refund"] * 5
+    assert {hit.lexical for hit in hits} == {0.0}
+    assert knowledge.retriever.is_damaged
+    await knowledge.retriever.search("warranty")
     assert [record.message for record in caplog.records].count("full-text search failed") == 1
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from knowledge import snapshot as snapshot_module
+from knowledge import table_indexes
 from knowledge.config import KnowledgeConfig
 from knowledge.documents import SourceContents
 from knowledge.errors import IndexMismatchError
@@ -58,7 +58,10 @@ def everybody(tmp_path_factory: pytest.TempPathFactory) -> KnowledgeConfig:
             sources = {name: partial(_documents, number) for number, name in enumerate(HOSTILE)}
             await knowledge._sync.add_samples(sources, known={})
 
-    asyncio.run(fill())
+    with pytest.MonkeyPatch.context() as patched:
+        # With the indexes that a search on the disk needs; one in memory does without.
+        patched.setattr(table_indexes, "MAX_PASSAGES_IN_MEMORY", 1)
+        asyncio.run(fill())
     return config
 
 
@@ -82,7 +85,7 @@ async def tenants(
     request: pytest.FixtureRequest, everybody: KnowledgeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Knowledge]:
     if request.param == "disk":
-        monkeypatch.setattr(snapshot_module, "MAX_PASSAGES_IN_MEMORY", 1)
+        monkeypatch.setattr(table_indexes, "MAX_PASSAGES_IN_MEMORY", 1)
     async with open_knowledge(everybody, embedder=HashingEmbedder()) as knowledge:
         await knowledge.check()
         assert type(knowledge.retriever._snapshot).__name__ == f"{request.param.title()}Snapshot"
