@@ -1,4 +1,4 @@
-"""Work beside the searches, that gives way to them."""
+"""The threads of the knowledge: one in which a large version is searched, one for work that gives way to searches."""
 
 import asyncio
 import os
@@ -16,6 +16,21 @@ Pause = Callable[[], None]
 # Where others want the processor, a third of what each of them has. Not less: the next version is waited for too, and
 # the thread holds the interpreter's lock for moments.
 _NICENESS = 5
+
+
+class Searching:
+    """One thread, started when it is first needed. Several would not be quicker: half of a search is Python, and
+    threads that hand the interpreter to each other at every step take three times as long, all of them."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="knowledge-search")
+
+    async def run(self, search: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, search)
+
+    async def close(self) -> None:
+        """Waits for the search that is under way: milliseconds."""
+        await asyncio.to_thread(self._pool.shutdown, wait=True, cancel_futures=True)
 
 
 class _UnwantedError(Exception):

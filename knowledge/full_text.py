@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from knowledge.embedders.base import Vector
@@ -62,8 +63,7 @@ class FullText:
                 np.add.at(scores, self._rows[postings], self._weights[postings])
         if inside is not None:
             scores *= inside
-        rows = best(scores, count)
-        rows = rows[scores[rows] > 0.0]
+        rows = best(scores, count, above=0.0)
         return Matches(rows=rows, bm25=scores[rows])
 
 
@@ -79,9 +79,10 @@ class FullTextMaker:
 
     def add(self, terms: Any) -> None:
         """The next rows' terms: an Arrow array of texts, as `knowledge.schema` stores them."""
-        lists = pc.split_pattern(terms, SEPARATOR)
+        pool = pa.default_memory_pool()
+        lists = pc.split_pattern(terms, SEPARATOR, memory_pool=pool)
         lengths = np.diff(lists.offsets.to_numpy())
-        encoded = lists.flatten().dictionary_encode()
+        encoded = pc.dictionary_encode(lists.flatten(), memory_pool=pool)
         numbers = self._numbers(encoded.dictionary.to_pylist())
         rows = np.arange(self._rows, self._rows + len(terms), dtype=np.int64)
         places = (numbers[encoded.indices.to_numpy()] << _ROW_BITS) | np.repeat(rows, lengths)

@@ -69,9 +69,9 @@ class Change:
     @classmethod
     def between(cls, before: Mapping[DocumentKey, str], after: Mapping[DocumentKey, str]) -> "Change":
         put = {key: digest for key, digest in after.items() if before.get(key) != digest}
-        return cls(
-            put=put, dropped=frozenset(before.keys() - after.keys()), added=sum(key not in before for key in put)
-        )
+        # Step by step, not as a difference of sets: other threads get their turn in between.
+        dropped = frozenset(key for key in before if key not in after)
+        return cls(put=put, dropped=dropped, added=sum(key not in before for key in put))
 
 
 def following(

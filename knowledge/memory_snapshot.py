@@ -6,12 +6,13 @@ Past 20,000 passages every vector is looked at until an inverted file has been m
 
 import asyncio
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
-from knowledge.background import Background, Pause
+from knowledge.background import Background, Pause, Searching
 from knowledge.duplicates import distinct
 from knowledge.embedders.base import Vector
 from knowledge.filters import Mask
@@ -34,8 +35,10 @@ T = TypeVar("T")
 class MemorySnapshot:
     """Vectors, texts and full text of a `Snapshot` in memory."""
 
-    def __init__(self, live: LiveTable, shown: Any, matrix: Vector, full_text: FullText) -> None:
-        """The three of the same rows, in the same order."""
+    def __init__(
+        self, live: LiveTable, shown: Any, matrix: Vector, full_text: FullText, *, searching: Searching
+    ) -> None:
+        """Texts, vectors and full text of the same rows, in the same order."""
         self.version = live.version
         self.number = live.number
         self.key = live.key
@@ -43,6 +46,7 @@ class MemorySnapshot:
         self.passages = Passages(shown, full_text, number=live.number)
         self.collections = self.passages.collections
         self.vectors: Vectors = FlatVectors(matrix)
+        self._searching = searching
 
     @property
     def is_small(self) -> bool:
@@ -94,7 +98,7 @@ class MemorySnapshot:
         asked = await vector()
         if self.vectors.is_quick:
             return self._found(words, asked, inside, top_k)
-        return await asyncio.to_thread(self._found, words, asked, inside, top_k)
+        return await self._searching.run(partial(self._found, words, asked, inside, top_k))
 
     def _found(self, text: str, asked: Vector, inside: Mask | None, top_k: int) -> tuple[Hit, ...]:
         count = max(CANDIDATES, top_k)
@@ -139,14 +143,14 @@ class _Reading:
         self._shown.append(batch.select(list(SHOWN_COLUMNS)))
         self._bytes += self._shown[-1].nbytes
 
-    def snapshot(self, live: LiveTable, schema: Any) -> MemorySnapshot:
-        shown = pa.Table.from_batches(self._shown, schema).combine_chunks()
+    def snapshot(self, live: LiveTable, schema: Any, searching: Searching) -> MemorySnapshot:
+        shown = pa.Table.from_batches(self._shown, schema)
         self._shown.clear()
-        return MemorySnapshot(live, shown, self.matrix, self._full_text.made())
+        return MemorySnapshot(live, shown, self.matrix, self._full_text.made(), searching=searching)
 
 
 async def load_into_memory(
-    live: LiveTable, count: int, former: Snapshot | None, background: Background
+    live: LiveTable, count: int, former: Snapshot | None, *, searching: Searching, background: Background
 ) -> MemorySnapshot | None:
     """Its `count` passages: .2 s for 10,000. None when their texts are too long for memory.
 
@@ -160,11 +164,11 @@ async def load_into_memory(
     reading = _Reading(count, live.identity.dimension)
     batches = await live.table.query().select([*SHOWN_COLUMNS, "terms", "vector"]).to_batches()
     async for batch in batches:
-        await run(lambda batch=batch: reading.take(batch))  # type: ignore[misc]
+        await run(partial(reading.take, batch))
         if reading.is_too_long:
             return None
     schema = pa.schema([batches.schema.field(name) for name in SHOWN_COLUMNS])
-    snapshot = await run(lambda: reading.snapshot(live, schema))
+    snapshot = await run(partial(reading.snapshot, live, schema, searching))
     if isinstance(former, MemorySnapshot):
         await snapshot.follow(former, background)
     await asyncio.to_thread(return_freed_memory)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from knowledge.background import Background
+from knowledge.background import Background, Searching
 from knowledge.embedders.base import Vector
 from knowledge.encoder import QueryEncoder
 from knowledge.errors import IndexUnreadableError, KnowledgeError
@@ -80,6 +80,7 @@ class Retriever:
         self._refreshing = asyncio.Lock()
         self._looking: asyncio.Task[None] | None = None
         self._is_waited_for = True
+        self._searching = Searching()
         self._background = Background()
         self._settling: asyncio.Task[None] | None = None
         self._hits: HitCache = hits or MemoryHits()
@@ -209,6 +210,7 @@ class Retriever:
         for task in under_way:
             task.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
+        await self._searching.close()
         await self._background.close()
         await self._synonyms.close()
         if self._reranking is not None:
@@ -292,7 +294,7 @@ class Retriever:
             if live.identity != self._identity:
                 raise mismatch(live.identity, self._identity)
             try:
-                return await load_snapshot(live, self._snapshot, self._background)
+                return await load_snapshot(live, self._snapshot, searching=self._searching, background=self._background)
             except LANCE_ERRORS as error:
                 # A sync that ended while we read has removed the version; the next one is there.
                 if attempt == 3:

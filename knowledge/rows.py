@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from knowledge.embedders.base import Embedder, Vector
 from knowledge.index import KnowledgeIndex
@@ -54,23 +55,25 @@ class RowMaker:
         :param kept: rows of `present` that are taken as they are, None for none.
         :param known: further vectors that need no embedding.
         """
-        vectors = await self._known(present, known)
+        vectors = await in_thread_uncollected(
+            self._known, fresh, known, *await self._index.staged(self._identity), present
+        )
         embedded = await self._embed_missing(fresh, vectors, progress)
         return await in_thread_uncollected(self._assemble, fresh, kept, vectors, stamp), embedded
 
-    async def _known(self, present: Any | None, shipped: KnownVectors) -> dict[str, Vector]:
-        """Every vector that need not be embedded: shipped ones, an unfinished sync's, the present table's."""
-        keys, staged = await self._index.staged(self._identity)
-
-        def gathered() -> dict[str, Vector]:
-            vectors = dict(shipped)
-            vectors.update(zip(keys, staged, strict=True))
-            if present is not None:
-                matrix = vector_matrix(present.column("vector"), self._identity.dimension)
-                vectors.update(zip(present.column("vector_key").to_pylist(), matrix, strict=True))
-            return vectors
-
-        return await in_thread_uncollected(gathered)
+    def _known(
+        self, fresh: Rows, shipped: KnownVectors, staged_keys: Sequence[str], staged: Vector, present: Any | None
+    ) -> dict[str, Vector]:
+        """Every vector that need not be embedded: shipped ones, an unfinished sync's, those that the present table has
+        of the passages."""
+        vectors = dict(shipped)
+        vectors.update(zip(staged_keys, staged, strict=True))
+        if present is not None:
+            wanted = {vector_key(chunk, self._identity) for _, chunk in fresh} - vectors.keys()
+            found = present.filter(pc.is_in(present.column("vector_key"), pa.array(list(wanted), pa.string())))
+            matrix = vector_matrix(found.column("vector"), self._identity.dimension)
+            vectors.update(zip(found.column("vector_key").to_pylist(), matrix, strict=True))
+        return vectors
 
     async def _embed_missing(self, rows: Rows, vectors: dict[str, Vector], progress: Progress | None) -> int:
         """Adds the missing vectors to `vectors`, keeping them on disk as it goes. Returns how many."""
@@ -107,9 +110,11 @@ class RowMaker:
 
 def rows_without(table: Any, documents: Collection[tuple[str, str]]) -> Any:
     """The rows of a table that belong to none of the (collection, document) pairs."""
-    if not documents:
-        return table
-    owners = zip(*table.select(["collection", "document"]).to_pydict().values(), strict=True)
-    places = [place for place, owner in enumerate(owners) if owner not in documents]
-    # Typed, for a list without a place in it has no type of its own.
-    return table.take(pa.array(places, pa.int64()))
+    names: dict[str, list[str]] = {}
+    for collection, document in documents:
+        names.setdefault(collection, []).append(document)
+    for collection, left_out in names.items():
+        # Arrow looks for them, without the interpreter's lock.
+        named = pc.is_in(table.column("document"), pa.array(left_out, pa.string()))
+        table = table.filter(pc.invert(pc.and_(pc.equal(table.column("collection"), collection), named)))
+    return table

@@ -24,7 +24,12 @@ from knowledge.index import KnowledgeIndex
 from knowledge.ledger import Ledger
 from knowledge.mending import LOOK_SECONDS, Mender
 from knowledge.own_ledger import OwnLedger
-from knowledge.process import hand_over_soon, return_large_blocks, use_one_blas_thread
+from knowledge.process import (
+    hand_over_soon,
+    keep_arrow_in_the_systems_memory,
+    return_large_blocks,
+    use_one_blas_thread,
+)
 from knowledge.reranking import Reranker, Reranking, create_reranker
 from knowledge.retriever import Retriever
 from knowledge.rows import KnownVectors, Progress
@@ -204,6 +209,7 @@ def _suit_the_process() -> None:
     use_one_blas_thread()
     hand_over_soon()
     return_large_blocks()
+    keep_arrow_in_the_systems_memory()
 
 
 async def _reranking(config: KnowledgeConfig, given: Reranker | None) -> Reranking | None:

@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from knowledge.errors import LedgerError, SyncBusyError
 from knowledge.ledger import Change, DocumentKey, Passages, Version, decode, encode
+from knowledge.process import uncollected
 
 T = TypeVar("T")
 
@@ -19,6 +20,8 @@ T = TypeVar("T")
 _STORED_AT_ONCE = 200
 # SQLite takes 32,766 parameters a statement, older ones 999.
 _ASKED_AT_ONCE = 500
+# Read of very many: what is let go in one stretch holds up every thread.
+_READ_AT_ONCE = 1000
 
 
 class Transactions(Protocol):
@@ -75,9 +78,10 @@ class SqlLedger:
         query = select(table.c.collection, table.c.document, table.c.digest).where(standing)
 
         def work(connection: Connection) -> dict[DocumentKey, str]:
-            return {(row[0], row[1]): row[2] for row in connection.execute(query)}
+            rows = connection.execute(query.execution_options(yield_per=_READ_AT_ONCE))
+            return {(row[0], row[1]): row[2] for row in rows}
 
-        return await self._read(work)
+        return await self._read(partial(uncollected, work))
 
     async def passages(self, digests: Collection[str]) -> dict[str, Passages]:
         """See `Ledger`."""
@@ -131,9 +135,8 @@ class SqlLedger:
         if not keys:
             return []
         table = self._tables.documents
-        rows = connection.execute(
-            select(table.c.id, table.c.collection, table.c.document).where(table.c.until.is_(None))
-        )
+        standing = select(table.c.id, table.c.collection, table.c.document).where(table.c.until.is_(None))
+        rows = connection.execute(standing.execution_options(yield_per=_READ_AT_ONCE))
         return [row_id for row_id, collection, document in rows if (collection, document) in keys]
 
     async def named(self, document: str) -> frozenset[DocumentKey]:

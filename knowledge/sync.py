@@ -3,7 +3,6 @@
 How ledger and index then go to that version, in one step, is in `knowledge.transition`.
 """
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
@@ -18,7 +17,7 @@ from knowledge.ledger import DocumentKey, Ledger, VersionKind, documents_of
 from knowledge.process import in_thread_uncollected
 from knowledge.rows import KnownVectors, Progress
 from knowledge.transition import Target, Transition
-from knowledge.values import Document, Problem, Stamp, SyncReport
+from knowledge.values import Problem, Stamp, SyncReport
 
 log = logging.getLogger(__name__)
 
@@ -59,13 +58,13 @@ class Sync:
         """
         async with self._index.writing():
             # Inside: what another sync committed meanwhile must not be replaced by what was read before it.
-            source, problems = await _read({collection: read})
+            source = await _read({collection: read})
             standing = await self._transition.stand(anew=rebuild)
             others = {key: digest for key, digest in standing.documents.items() if key[0] != collection}
             # What is made anew is cut anew, too: the ledger itself may be what is damaged.
             before = {} if rebuild else standing.documents
             make = partial(self._target, others, source, before=before, kind="sync", collection=collection)
-            target = await in_thread_uncollected(make)
+            target, problems = await in_thread_uncollected(make)
             report = await self._transition.become(target, standing, anew=rebuild, known=known, progress=progress)
         return _of_collection(report, problems, target)
 
@@ -77,10 +76,11 @@ class Sync:
         async with self._index.writing():
             if await self._is_filled():
                 return None
-            source, problems = await _read(sources)
+            source = await _read(sources)
             standing = await self._transition.stand(anew=False)
             names = ", ".join(sources)
-            target = await asyncio.to_thread(self._target, {}, source, before={}, kind="samples", collection=names)
+            make = partial(self._target, {}, source, before={}, kind="samples", collection=names)
+            target, problems = await in_thread_uncollected(make)
             report = await self._transition.become(target, standing, anew=False, known=known, progress=None)
         return _of_collection(report, problems, target)
 
@@ -179,27 +179,26 @@ class Sync:
     def _target(
         self,
         others: Mapping[DocumentKey, str],
-        source: Mapping[DocumentKey, Document],
+        source: dict[str, SourceContents],
         *,
         before: Mapping[DocumentKey, str],
         kind: VersionKind,
         collection: str,
-    ) -> Target:
-        """What a source makes of the knowledge. What stands in `before` is not cut again."""
-        digests, contents = self._cutter.cut_changed(source, before)
-        return Target(
+    ) -> tuple[Target, tuple[Problem, ...]]:
+        """What sources make of the knowledge, and what was wrong with them. What stands in `before` is not cut again.
+        Empties `source`, as `Cutter.cut_changed` does."""
+        documents = {(name, document.id): document for name, read in source.items() for document in read.documents}
+        problems = tuple(problem for read in source.values() for problem in read.problems)
+        source.clear()
+        digests, contents = self._cutter.cut_changed(documents, before)
+        target = Target(
             documents={**others, **digests}, contents=contents, kind=kind, collection=collection, read=len(digests)
         )
+        return target, problems
 
 
-async def _read(sources: Mapping[str, Read]) -> tuple[dict[DocumentKey, Document], tuple[Problem, ...]]:
-    documents: dict[DocumentKey, Document] = {}
-    problems: list[Problem] = []
-    for collection, read in sources.items():
-        contents = await read()
-        documents.update(((collection, document.id), document) for document in contents.documents)
-        problems.extend(contents.problems)
-    return documents, tuple(problems)
+async def _read(sources: Mapping[str, Read]) -> dict[str, SourceContents]:
+    return {collection: await read() for collection, read in sources.items()}
 
 
 def _of_collection(report: SyncReport, problems: tuple[Problem, ...], target: Target) -> SyncReport:

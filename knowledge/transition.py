@@ -143,7 +143,7 @@ class Transition:
         self, target: Target, standing: Standing, *, anew: bool, known: KnownVectors, progress: Progress | None
     ) -> SyncReport:
         """The step from one version to the next. What may fail stands before the commit, so that it changes nothing."""
-        change = await asyncio.to_thread(Change.between, standing.documents, target.documents)
+        change = await in_thread_uncollected(Change.between, standing.documents, target.documents)
         version, embedded = standing.head, 0
         if version is None or not change.is_empty:
             version = following(

@@ -62,10 +62,11 @@ class FlatVectors:
         return Found(rows=rows, cosines=cosines[rows], mean=mean)
 
 
-def best(scores: Vector, count: int) -> Rows:
+def best(scores: Vector, count: int, *, above: float = -np.inf) -> Rows:
     """Places of the highest `count` scores, best first; equal ones in their order, so that two
-    searches for one question agree."""
-    chosen = np.flatnonzero(scores >= _reached_by(scores, count))
+    searches for one question agree. Fewer where fewer are `above` that."""
+    reached = _reached_by(scores, count)
+    chosen = np.flatnonzero(scores >= reached if reached > above else scores > above)
     ranked: Rows = chosen[np.argsort(-scores[chosen], kind="stable")][:count]
     return ranked
 

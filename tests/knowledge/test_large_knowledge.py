@@ -224,10 +224,10 @@ async def test_who_asks_while_the_next_version_is_loaded_does_not_wait(
     await knowledge.sync([write("kb.jsonl", rows(300))])
     loading, go_on = asyncio.Event(), asyncio.Event()
 
-    async def slowly(*arguments: object) -> object:
+    async def slowly(*arguments: object, **options: object) -> object:
         loading.set()
         await go_on.wait()
-        return await load_snapshot(*arguments)  # type: ignore[arg-type]
+        return await load_snapshot(*arguments, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr("knowledge.retriever.load_snapshot", slowly)
     task = asyncio.create_task(knowledge.sync([write("kb.jsonl", rows(300, "second"))]))
