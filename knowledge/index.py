@@ -1,10 +1,10 @@
 """The passages on disk: one LanceDB table, and which of its versions is the one in use.
 
-A change writes the whole table as a new version, builds the full-text index on it, forces both to disk, and
-then moves the tag `live` to it. Readers follow the tag, so they see the old state or the new one, whenever
-the writer dies. Writing everything costs a second per 30,000 passages, and in return nothing deleted stays
-behind: LanceDB's own delete leaves rows in their files until a tenth of a file is gone, and words in the
-full-text index for good.
+A change writes the whole table as a new version, with indexes where it is to be searched on the disk
+(`knowledge.table_indexes`), forces all of it to disk, and then moves the tag `live` to it. Readers follow the tag, so they
+see the old state or the new one, whenever the writer dies. Writing everything costs a second per 100,000 passages, and in
+return nothing deleted stays behind: LanceDB's own delete leaves rows in their files until a tenth of a file is gone, and
+words in the full-text index for good.
 
 It follows the ledger (`knowledge.ledger`): each version of the table says in its schema's metadata which version of
 the knowledge it holds.
@@ -48,8 +48,7 @@ LANCE_ERRORS = (RuntimeError, OSError, ValueError)
 # From so many passages on their indexes are made by a process apart: one starts within a second.
 _APART_FROM = 20_000
 
-# LanceDB's own limits are 6 and 1 GiB, for what every version that was ever opened left there. The full-text index
-# of 10,000 passages takes 4 MB.
+# LanceDB's own limits are 6 and 1 GiB, for what every version that was ever opened left there.
 _INDEX_CACHE = 64 * 1024 * 1024
 _METADATA_CACHE = 32 * 1024 * 1024
 
