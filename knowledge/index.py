@@ -1,10 +1,10 @@
 """The passages on disk: one LanceDB table, and which of its versions is the one in use.
 
 A change writes the whole table as a new version, with indexes where it is to be searched on the disk
-(`knowledge.table_indexes`), forces all of it to disk, and then moves the tag `live` to it. Readers follow the tag, so they
-see the old state or the new one, whenever the writer dies. Writing everything costs a second per 100,000 passages, and in
-return nothing deleted stays behind: LanceDB's own delete leaves rows in their files until a tenth of a file is gone, and
-words in the full-text index for good.
+(`knowledge.table_indexes`), forces all of it to disk, and then moves the tag `live` to it. Readers follow the tag, so
+they see the old state or the new one, whenever the writer dies. Writing everything costs a second per 100,000
+passages, and in return nothing deleted stays behind: LanceDB's own delete leaves rows in their files until a tenth of a
+file is gone, and words in the full-text index for good.
 
 It follows the ledger (`knowledge.ledger`): each version of the table says in its schema's metadata which version of
 the knowledge it holds.

@@ -68,6 +68,7 @@ class Mender:
         self._look_seconds = look_seconds
         self._ailment: Ailment | None = None
         self._unreadable = 0
+        self._is_doubted = False
         self._progress = ""
         self._said = ""
 
@@ -77,6 +78,10 @@ class Mender:
         if self._ailment is None:
             return ""
         return f"the index {_WORDS[self._ailment]} and is made anew{self._progress}; {self._retriever.stands_in_by}"
+
+    def doubt(self) -> None:
+        """Has the index read whole at the next look: somebody could not. A search in memory would never notice."""
+        self._is_doubted = True
 
     async def begin(self) -> None:
         """Sees to it that questions can be answered, and waits for no embedding.
@@ -145,14 +150,20 @@ class Mender:
             await self._stand_in()
         if ailment == "unreadable" and not await self._is_past_hope():
             return
-        await self._mend(ailment)
+        try:
+            await self._mend(ailment)
+        except IndexUnreadableError:
+            # Damage goes on, or looked like something else at first: a list of columns that is gone, like an old one.
+            self._ailment = "unreadable"
+            raise
 
     async def _what_fell_ill(self) -> Ailment | None:
         """Since the last look. What another process put there is followed and left as it is."""
         found = await self._look()
         if found == "behind":
             return None
-        return "unreadable" if found is None and self._retriever.is_damaged else found
+        doubted, self._is_doubted = self._is_doubted or self._retriever.is_damaged, False
+        return "unreadable" if found is None and doubted else found
 
     async def _is_past_hope(self) -> bool:
         self._unreadable += 1

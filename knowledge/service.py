@@ -164,7 +164,11 @@ class Knowledge:
     async def _changing(self) -> AsyncIterator[None]:
         """Serves what the block made, and leaves nothing of earlier versions in the cache."""
         before = await self._ledger.versions()
-        yield
+        try:
+            yield
+        except IndexUnreadableError:
+            self.mender.doubt()
+            raise
         await self.retriever.refresh()
         try:
             now = await self._ledger.versions()

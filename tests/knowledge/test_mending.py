@@ -14,7 +14,7 @@ import pytest
 from knowledge import schema
 from knowledge.config import KnowledgeConfig
 from knowledge.embedders.base import Kind, Vector
-from knowledge.errors import IndexMismatchError
+from knowledge.errors import IndexMismatchError, IndexUnreadableError, SyncBusyError
 from knowledge.index import KnowledgeIndex
 from knowledge.ledger import Ledger
 from knowledge.service import Knowledge, open_knowledge
@@ -152,6 +152,26 @@ async def test_an_index_that_is_lost_under_the_running_bot_is_made_anew(
         await whole(knowledge, config, ledger)
         hit, *_ = await knowledge.retriever.search("VPN please")
         assert hit.lexical == 1.0, "the full text works again"
+
+
+async def test_a_file_that_only_a_sync_reads_again_is_mended_after_it_failed(
+    config: KnowledgeConfig, ledger: Ledger, indexed: Path, write: Write
+) -> None:
+    more = write("faq.jsonl", [*ROWS, {"id": "more", "question": "more", "answer": "more"}])
+    async with started(config, ledger) as knowledge:
+        damage_one_data_file(indexed)
+        assert await answered(knowledge, "退款", "三天到账。") > 0, "from memory"
+        with pytest.raises(IndexUnreadableError):
+            await knowledge.sync([more])
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    assert (await knowledge.sync([more])).added == 1
+                    break
+                except (IndexUnreadableError, SyncBusyError):
+                    await asyncio.sleep(0.01)
+        await whole(knowledge, config, ledger)
+        await answered(knowledge, "more", "more")
 
 
 async def test_an_index_of_an_older_format_is_made_anew_without_embedding_anything_again(
