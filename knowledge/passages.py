@@ -40,7 +40,7 @@ class Passages:
 
     def match(self, text: str, inside: Mask | None, count: int) -> Matches:
         """The rows whose words match best."""
-        return self._full_text.search(terms_of(text), inside, passages=len(self), count=count)
+        return self._full_text.search(terms_of(text), inside, count=count)
 
     def hit(self, row: int, *, score: float, dense: float, lexical: float) -> Hit:
         return to_hit(self._shown, row, score=score, dense=dense, lexical=lexical, version=self._number)

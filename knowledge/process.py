@@ -22,6 +22,8 @@ _SETTERS = ("scipy_openblas_set_num_threads64_", "scipy_openblas_set_num_threads
 
 _M_MMAP_THRESHOLD = -3  # malloc.h
 _MMAP_BYTES = 128 * 1024
+_M_TRIM_THRESHOLD = -1
+_KEPT_BYTES = 2 * 1024 * 1024
 
 _SWITCH_SECONDS = 0.0001
 
@@ -52,7 +54,11 @@ def return_large_blocks() -> bool:
     490 MB without this, to 265 with it. False where the C library has no such switch.
     """
     switch = getattr(ctypes.CDLL(None), "mallopt", None)
-    return switch is not None and switch(_M_MMAP_THRESHOLD, _MMAP_BYTES) == 1
+    if switch is None:
+        return False
+    # Of small blocks some are kept: the same ones are wanted by the next search.
+    limits = ((_M_MMAP_THRESHOLD, _MMAP_BYTES), (_M_TRIM_THRESHOLD, _KEPT_BYTES))
+    return all(switch(*limit) == 1 for limit in limits)
 
 
 def hand_over_soon() -> None:

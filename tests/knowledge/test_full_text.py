@@ -27,8 +27,8 @@ def made(texts: Sequence[str], *, parts: int = 1) -> FullText:
     return maker.made()
 
 
-def scores_of(full_text: FullText, terms: Sequence[str], passages: int, count: int = 1000) -> dict[int, float]:
-    found = full_text.search(terms, None, passages=passages, count=count)
+def scores_of(full_text: FullText, terms: Sequence[str]) -> dict[int, float]:
+    found = full_text.search(terms, None, count=1000)
     assert list(found.bm25) == sorted(found.bm25, reverse=True)
     return dict(zip(found.rows.tolist(), found.bm25.tolist(), strict=True))
 
@@ -49,14 +49,14 @@ async def test_scores_are_those_of_lancedb() -> None:
         query = table.query().nearest_to_text(MatchQuery(SEPARATOR.join(asked), "terms"))
         rows = (await query.with_row_id().select(["_score"]).limit(1000).to_arrow()).to_pylist()
         expected = {row["_rowid"]: row["_score"] for row in rows}
-        assert scores_of(full_text, asked, len(texts)) == pytest.approx(expected, rel=1e-5)
+        assert scores_of(full_text, asked) == pytest.approx(expected, rel=1e-5)
 
 
 @given(texts=st.lists(st.lists(st.sampled_from(WORDS), max_size=6), max_size=40), parts=st.integers(1, 4))
 def test_a_passage_is_found_by_each_of_its_words_and_by_no_other(texts: list[list[str]], parts: int) -> None:
     full_text = made([SEPARATOR.join(words) for words in texts], parts=parts)
     for word in WORDS:
-        found = scores_of(full_text, [word], len(texts))
+        found = scores_of(full_text, [word])
         assert set(found) == {row for row, words in enumerate(texts) if word in words}
         assert all(score > 0 for score in found.values())
 
@@ -65,20 +65,20 @@ def test_a_scope_is_searched_before_the_best_are_taken() -> None:
     texts = ["refund"] * 500 + ["refund and much else that is said there"]
     inside = np.zeros(501, dtype=np.bool_)
     inside[500] = True
-    found = made(texts).search(["refund"], inside, passages=501, count=3)
+    found = made(texts).search(["refund"], inside, count=3)
     assert found.rows.tolist() == [500]
-    assert made(texts).search(["refund"], ~inside, passages=501, count=3).rows.tolist() == [0, 1, 2]
+    assert made(texts).search(["refund"], ~inside, count=3).rows.tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize("texts", [[], [""], ["", ""], ["refund"]])
 def test_where_there_is_nothing_to_find_nothing_is_found(texts: list[str]) -> None:
     full_text = made(texts)
     for asked in ([], ["nowhere"], [""]):
-        assert scores_of(full_text, asked, len(texts)) == {}
+        assert scores_of(full_text, asked) == {}
 
 
 def test_more_of_a_word_than_is_counted_is_as_good_as_that_many() -> None:
-    found = scores_of(made(["vpn " * 9_000 + "vpn", "ship"]), ["vpn"], 2)
+    found = scores_of(made(["vpn " * 9_000 + "vpn", "ship"]), ["vpn"])
     assert found[0] == pytest.approx(2.2 * np.log1p(1.5 / 1.5), rel=1e-3)
 
 
