@@ -8,6 +8,7 @@ from knowledge.chunking import chunk_document
 from knowledge.cutting import ChunkLimits
 from knowledge.embedders.base import Embedder
 from knowledge.ledger import DocumentKey, Passages, digest_of
+from knowledge.process import giving_way
 from knowledge.values import Document
 
 # Raised when the same document is cut into other passages than before: the next sync cuts all of them again, and embeds
@@ -36,7 +37,7 @@ class Cutter:
         """
         digests: dict[DocumentKey, str] = {}
         contents: dict[str, Passages] = {}
-        for key in list(source):
+        for key in giving_way(list(source)):
             document = source.pop(key)
             digest = self.digest(document)
             if before.get(key) != digest:

@@ -7,7 +7,8 @@ import asyncio
 import ctypes
 import gc
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,6 +27,10 @@ _M_TRIM_THRESHOLD = -1
 _KEPT_BYTES = 2 * 1024 * 1024
 
 _SWITCH_SECONDS = 0.0001
+
+_LOOKED_AT_ONCE = 32
+_WORKED_SECONDS = 0.002
+_RESTED_SECONDS = 0.01
 
 
 def use_one_blas_thread() -> bool:
@@ -80,6 +85,17 @@ def return_freed_memory() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
+
+
+def giving_way(items: Iterable[T]) -> Iterator[T]:
+    """Hands on the many items of a thread that computes in Python, with a rest as long as the work after every two
+    milliseconds of it: two such threads get half of the interpreter each, and a search has more to do than wait."""
+    since = time.perf_counter()
+    for count, item in enumerate(items, start=1):
+        yield item
+        if count % _LOOKED_AT_ONCE == 0 and (worked := time.perf_counter() - since) > _WORKED_SECONDS:
+            time.sleep(min(worked, _RESTED_SECONDS))
+            since = time.perf_counter()
 
 
 async def in_thread_uncollected(work: Callable[..., T], *arguments: object) -> T:

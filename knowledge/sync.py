@@ -14,7 +14,7 @@ from knowledge.embedders.base import Embedder
 from knowledge.errors import IndexMissingError, IndexOutdatedError, LedgerError
 from knowledge.index import KnowledgeIndex
 from knowledge.ledger import DocumentKey, Ledger, VersionKind, documents_of
-from knowledge.process import in_thread_uncollected
+from knowledge.process import giving_way, in_thread_uncollected
 from knowledge.rows import KnownVectors, Progress
 from knowledge.transition import Target, Transition
 from knowledge.values import Problem, Stamp, SyncReport
@@ -60,10 +60,14 @@ class Sync:
             # Inside: what another sync committed meanwhile must not be replaced by what was read before it.
             source = await _read({collection: read})
             standing = await self._transition.stand(anew=rebuild)
-            others = {key: digest for key, digest in standing.documents.items() if key[0] != collection}
             # What is made anew is cut anew, too: the ledger itself may be what is damaged.
             before = {} if rebuild else standing.documents
-            make = partial(self._target, others, source, before=before, kind="sync", collection=collection)
+
+            def make() -> tuple[Target, tuple[Problem, ...]]:
+                documents = giving_way(standing.documents.items())
+                others = {key: digest for key, digest in documents if key[0] != collection}
+                return self._target(others, source, before=before, kind="sync", collection=collection)
+
             target, problems = await in_thread_uncollected(make)
             report = await self._transition.become(target, standing, anew=rebuild, known=known, progress=progress)
         return _of_collection(report, problems, target)
@@ -187,7 +191,8 @@ class Sync:
     ) -> tuple[Target, tuple[Problem, ...]]:
         """What sources make of the knowledge, and what was wrong with them. What stands in `before` is not cut again.
         Empties `source`, as `Cutter.cut_changed` does."""
-        documents = {(name, document.id): document for name, read in source.items() for document in read.documents}
+        found = giving_way((name, document) for name, read in source.items() for document in read.documents)
+        documents = {(name, document.id): document for name, document in found}
         problems = tuple(problem for read in source.values() for problem in read.problems)
         source.clear()
         digests, contents = self._cutter.cut_changed(documents, before)

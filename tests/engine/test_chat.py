@@ -189,6 +189,22 @@ def test_with_room_nothing_is_left_out() -> None:
     assert (chat.history_left_out, chat.passages_left_out, chat.question_shortened) == (0, 0, False)
 
 
+def test_passages_are_counted_only_where_they_might_not_fit() -> None:
+    counted: list[str] = []
+
+    def count(text: str) -> int:
+        counted.append(text)
+        return estimated_tokens(text)
+
+    passages = tuple(passage(f"第 {number} 段。" + "内容" * 60, number) for number in range(1, 6))
+    asked = prompt(passages=passages, history=())
+    whole = size_of(laid_out(asked))
+    for room, left_out, are_counted in ((whole + 5 * 366, 0, False), (whole + 100, 0, True), (whole - 300, 4, True)):
+        counted.clear()
+        assert laid_out(asked, room=room, count=count).passages_left_out == left_out
+        assert any("第 1 段" in text for text in counted) is are_counted
+
+
 def test_history_goes_first_and_the_oldest_of_it_before_the_rest() -> None:
     history = said(*(f"第 {number} 句话，说了一些事情。" for number in range(20)))
     full = laid_out(prompt(history=history))
