@@ -3,7 +3,7 @@
     meaning  = (cosine - mean cosine over the collection) / (best cosine - that mean), not below 0
     words    = BM25 / best BM25
 
-    score    = sqrt(meaning^2 + (weight * words)^2) / sqrt(1 + weight^2)
+    score    = (meaning^2 + (weight * words)^2) / (1 + weight^2)
     weight   = 1.4 / (1 + e^-z)
     z        = 1.5 matched + 5 lead of the words - 6 lead of the meaning - 4 nearness
 
@@ -87,7 +87,7 @@ def fuse(*, cosines: Vector, mean: float, bm25: Vector, terms: float, passages: 
         - _NEARNESS * _nearness(span, mean)
     )
     weight = _MOST / (1.0 + math.exp(-z))
-    score = np.hypot(dense, weight * lexical) / math.hypot(1.0, weight)
+    score = (dense**2 + (weight * lexical) ** 2) / (1.0 + weight**2)
     return Fused(score=score.astype(np.float32), lexical=lexical.astype(np.float32))
 
 
@@ -105,5 +105,5 @@ def _nearness(span: float, mean: float) -> float:
 
 
 def _lead(scores: Vector) -> float:
-    """How far the best, which is 1, is above the crowd. Alone it has no one to be confused with."""
-    return 1.0 - (float(np.partition(scores, -_CROWD)[-_CROWD]) if scores.size >= _CROWD else 0.0)
+    """How far the best, which is 1, is above the crowd; 0 where there is none to stand out from."""
+    return 1.0 - float(np.partition(scores, -_CROWD)[-_CROWD]) if scores.size >= _CROWD else 0.0
