@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,7 +13,7 @@ from hypothesis.extra import numpy as arrays
 from knowledge.fusion import Fused, explained_share, fuse, question_terms
 
 
-def _fuse(cosines: list[float], bm25: list[float], *, terms: float = 5, passages: int = 1000) -> Fused:
+def _fuse(cosines: Sequence[float], bm25: Sequence[float], *, terms: float = 5, passages: int = 1000) -> Fused:
     return fuse(
         cosines=np.array(cosines, dtype=np.float32),
         mean=0.8,
