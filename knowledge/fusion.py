@@ -1,19 +1,21 @@
-"""Two scores for each passage to one: how near its meaning is, and how far its words stand out.
+"""Two scores for each passage to one: how near its meaning is, and how well its words match.
 
-    meaning = (cosine - mean cosine over the collection) / (best cosine - that mean), not below 0
-    words   = BM25 / best BM25
-    above   = words - fifth best of them, not below 0
+    meaning  = (cosine - mean cosine over the collection) / (best cosine - that mean), not below 0
+    words    = BM25 / best BM25
 
-    score   = (meaning + E * above + U * words) / (1 + E + U)
-    E       = 4 share^2: the words explain the question
-    U       = 4 lead of the words * e^(-8 lead of the meaning): the meaning can not decide, and the words can
-    share   = how much of the question the best full-text match explains, 0 to 1
-    lead    = how far the best match of a half is above its fifth best, 0 to 1
+    score    = (meaning^2 + (weight * words)^2) / (1 + weight^2)
+    weight   = 1.4 / (1 + e^-z)
+    z        = 1.5 matched + 5 lead of the words - 6 lead of the meaning - 4 nearness
 
-A weighted sum of normalised scores, where the weight of the words follows what both halves have to say. A fixed weight
-cannot suit every question: one that quotes the text (Chinese reading comprehension) wants more of the words than of the
-meaning, a paraphrase of a FAQ is hurt by more than .15 of them, and among the thousands of passages of a handbook,
-where the meaning finds many alike, the words know which one is asked for. Figures: docs/decisions/0003-retrieval.md.
+    matched  = best BM25 / (ln(1 + passages) * sqrt(words of the question))
+    lead     = how far the best match of a half is above its fifth best, 0 to 1
+    nearness = how far the best cosine is on the way from the mean to 1, whatever the embedder, 0 to 1
+
+The weight of the words is asked for anew by every question, as no fixed one suits all: a question that quotes the text
+(Chinese reading comprehension) wants more of the words than of the meaning, a paraphrase of a FAQ hardly any of them,
+and among the thousands of passages of a handbook, where the meaning finds many alike, the words know which one is
+meant. Squares, because what is the best of either half has to stay in front though the other half says nothing of it:
+a plain sum puts what is middling in both before it. Figures: docs/decisions/0003-retrieval.md.
 """
 
 import math
@@ -24,9 +26,11 @@ import numpy as np
 
 from knowledge.embedders.base import Vector
 
-_EXPLAINED = 4.0
-_UNDECIDED = 4.0
-_DECIDED = 8.0
+_MOST = 1.4
+_MATCHED = 1.5
+_WORDS_LEAD = 5.0
+_MEANING_LEADS = 6.0
+_NEARNESS = 4.0
 _CROWD = 5
 """What the best match is held against: where many come close to it, it says little."""
 
@@ -76,17 +80,30 @@ def fuse(*, cosines: Vector, mean: float, bm25: Vector, terms: float, passages: 
     if best <= 0.0:
         return Fused(score=dense.astype(np.float32), lexical=np.zeros_like(bm25))
     lexical = bm25 / best
-    explained = _EXPLAINED * explained_share(best, terms, passages) ** 2
-    undecided = _UNDECIDED * _lead(lexical) * math.exp(-_DECIDED * _lead(dense))
-    words = explained * np.maximum(lexical - _crowd(lexical), 0.0) + undecided * lexical
-    score = (dense + words) / (1.0 + explained + undecided)
+    z = (
+        _MATCHED * _matched(best, terms, passages)
+        + _WORDS_LEAD * _lead(lexical)
+        - _MEANING_LEADS * _lead(dense)
+        - _NEARNESS * _nearness(span, mean)
+    )
+    weight = _MOST / (1.0 + math.exp(-z))
+    score = (dense**2 + (weight * lexical) ** 2) / (1.0 + weight**2)
     return Fused(score=score.astype(np.float32), lexical=lexical.astype(np.float32))
 
 
+def _matched(best_bm25: float, terms: float, passages: int) -> float:
+    """How much the best full-text match has of the question, 0 and more.
+
+    Between how many of its words are matched, which long questions reach by chance, and their share of it, which a long
+    question never reaches (`explained_share`).
+    """
+    return best_bm25 / (math.sqrt(terms) * math.log(1.0 + passages)) if passages > 0 else 0.0
+
+
+def _nearness(span: float, mean: float) -> float:
+    return min(1.0, max(0.0, span / (1.0 - mean))) if mean < 1.0 else 0.0
+
+
 def _lead(scores: Vector) -> float:
-    """How far the best, which is 1, is above the crowd. Alone it has no one to be confused with."""
-    return 1.0 - _crowd(scores)
-
-
-def _crowd(scores: Vector) -> float:
-    return float(np.partition(scores, -_CROWD)[-_CROWD]) if scores.size >= _CROWD else 0.0
+    """How far the best, which is 1, is above the crowd; 0 where there is none to stand out from."""
+    return 1.0 - float(np.partition(scores, -_CROWD)[-_CROWD]) if scores.size >= _CROWD else 0.0

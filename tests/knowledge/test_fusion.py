@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,7 +13,7 @@ from hypothesis.extra import numpy as arrays
 from knowledge.fusion import Fused, explained_share, fuse, question_terms
 
 
-def _fuse(cosines: list[float], bm25: list[float], *, terms: float = 5, passages: int = 1000) -> Fused:
+def _fuse(cosines: Sequence[float], bm25: Sequence[float], *, terms: float = 5, passages: int = 1000) -> Fused:
     return fuse(
         cosines=np.array(cosines, dtype=np.float32),
         mean=0.8,
@@ -38,6 +40,39 @@ def test_words_that_explain_little_do_not() -> None:
 def test_words_that_many_passages_share_do_not() -> None:
     crowd = [29.0, 28.5, 28.0, 27.5, 27.0]
     assert _fuse([0.9, 0.87, 0.8, 0.8, 0.8, 0.8], [26.0, *crowd]).score.argmax() == 0
+
+
+_ALIKE = [0.9, 0.9, 0.9, 0.9, 0.9, 0.85, 0.81]
+_DECIDED = [0.9, 0.83, 0.83, 0.82, 0.82, 0.81, 0.81]
+
+
+def test_where_the_meaning_finds_many_alike_the_words_decide() -> None:
+    found = [3, 2, 2, 2, 2, 20, 2]
+    assert _fuse(_ALIKE, found).score.argmax() == 5
+    assert _fuse(_DECIDED, found).score.argmax() == 0
+
+
+def test_the_longer_the_question_the_more_words_have_to_match() -> None:
+    found = [3, 8, 8, 8, 8, 20, 8]
+    near = [0.9, 0.86, 0.86, 0.86, 0.86, 0.88, 0.81]
+    assert _fuse(near, found, terms=4).score.argmax() == 5
+    assert _fuse(near, found, terms=60).score.argmax() == 0
+
+
+def test_the_best_of_a_half_stays_in_front_of_what_is_middling_in_both() -> None:
+    middling = [0.86] * 8
+    scores = _fuse([0.9, 0.8, *middling], [0, 30, *[15.0] * 8]).score
+    assert min(scores[:2]) > max(scores[2:])
+
+
+def test_numbers_of_another_embedder_on_the_same_scale_change_nothing() -> None:
+    """What is on the way from the mean to 1 counts, wherever an embedder's mean lies."""
+    words = np.array([3, 2, 9, 2, 2, 8, 2], dtype=np.float32)
+    narrow = np.array([0.9, 0.89, 0.88, 0.85, 0.84, 0.86, 0.81], dtype=np.float32)
+    wide = 1 - 4 * (1 - narrow)
+    first = fuse(cosines=narrow, mean=0.8, bm25=words, terms=5, passages=300)
+    second = fuse(cosines=wide, mean=0.2, bm25=words, terms=5, passages=300)
+    assert first.score.tolist() == pytest.approx(second.score.tolist(), abs=1e-4)
 
 
 def test_a_question_is_counted_in_words() -> None:
