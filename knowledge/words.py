@@ -13,24 +13,24 @@ from knowledge.duplicates import distinct
 from knowledge.filters import Mask
 from knowledge.full_text import FullTextMaker
 from knowledge.fusion import explained_share, question_terms
-from knowledge.ledger import Ledger, Version
+from knowledge.ledger import Ledger
 from knowledge.passages import Passages
 from knowledge.process import in_thread_uncollected
 from knowledge.rows import Rows
 from knowledge.schema import IndexIdentity, to_table
 from knowledge.scope import Scope
 from knowledge.snapshot import CANDIDATES, Embedding
-from knowledge.values import Hit
+from knowledge.values import Hit, Stamp
 
 
 class WordSnapshot:
     """A `Snapshot` of the ledger's newest version. Its hits have no cosine: `dense` is 0, which no vector's is.
     `score` is how much of the question a passage's words explain, so that it says something across searches too."""
 
-    def __init__(self, passages: Passages, version: Version, identity: IndexIdentity) -> None:
+    def __init__(self, passages: Passages, stamp: Stamp, identity: IndexIdentity) -> None:
         self.version = 0
-        self.number = version.number
-        self.key = version.key
+        self.number = stamp.number
+        self.key = stamp.key
         self.identity = identity
         self.collections = passages.collections
         self._passages = passages
@@ -79,15 +79,15 @@ async def load_words(ledger: Ledger, identity: IndexIdentity) -> WordSnapshot | 
     documents = await ledger.documents(head.number)
     contents = await ledger.passages(set(documents.values()))
     rows = [(key[0], chunk) for key, digest in documents.items() for chunk in contents.get(digest, ())]
-    return await in_thread_uncollected(searchable, rows, head, identity)
+    return await in_thread_uncollected(searchable, rows, head.stamp, identity)
 
 
-def searchable(rows: Rows, version: Version, identity: IndexIdentity) -> WordSnapshot:
+def searchable(rows: Rows, stamp: Stamp, identity: IndexIdentity) -> WordSnapshot:
     """:param identity: of the index that this stands in for: what it found is an answer here too."""
     # The same columns as the index has, with vectors of next to nothing: what is stored and shown is decided once.
     nothing = np.zeros((len(rows), 1), dtype=np.float32)
-    table = to_table(rows, nothing, IndexIdentity(embedder="", dimension=1), version.stamp)
+    table = to_table(rows, nothing, IndexIdentity(embedder="", dimension=1), stamp)
     full_text = FullTextMaker()
     for terms in table.column("terms").chunks:
         full_text.add(terms)
-    return WordSnapshot(Passages(table, full_text.made(), number=version.number), version, identity)
+    return WordSnapshot(Passages(table, full_text.made(), number=stamp.number), stamp, identity)

@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -25,14 +26,20 @@ from tqdm import tqdm
 from knowledge.config import KnowledgeConfig
 from knowledge.embedders import create_embedder
 from knowledge.embedders.base import Embedder
-from knowledge.evaluation import DEPTH, Figures, HalvesFigures, figures
+from knowledge.encoder import QueryEncoder
+from knowledge.evaluation import Figures, HalvesFigures, figures
+from knowledge.memory_snapshot import MemorySnapshot
+from knowledge.scope import Scope
 from knowledge.service import Knowledge, open_knowledge
-from knowledge.values import Hit
+from knowledge.values import Hit, Stamp
+from knowledge.words import WordSnapshot
 from tests.bench.kept_vectors import KeptVectors
 from tests.bench.retrieval_sets import Asked, Dataset, datasets
 
 EMBEDDERS = ("multilingual-e5-small", "use-multilingual")
 _RANKED = 10
+# Of one document several passages may stand before the tenth document.
+_DEPTH = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,12 +87,17 @@ async def _sync(knowledge: Knowledge, dataset: Dataset) -> None:
 
 
 async def _ask(knowledge: Knowledge, dataset: Dataset, questions: Sequence[Asked]) -> HalvesFigures:
-    """The search and its halves: what either half alone would have found is among the hits, far enough down."""
+    """The search and each of its halves, on its own."""
     places: list[tuple[int | None, int | None, int | None]] = []
+    snapshot = knowledge.retriever._snapshot
+    assert isinstance(snapshot, MemorySnapshot)
+    words = WordSnapshot(snapshot.passages, Stamp(number=snapshot.number, key=snapshot.key), snapshot.identity)
     for asked in tqdm(questions, desc=f"{dataset.name}: asking", leave=False, disable=not sys.stderr.isatty()):
-        hits = await knowledge.retriever.search(asked.text, collections=asked.collections, top_k=DEPTH)
-        by_meaning = sorted(hits, key=lambda hit: -hit.dense)
-        by_words = sorted((hit for hit in hits if hit.lexical > 0), key=lambda hit: -hit.lexical)
+        hits = await knowledge.retriever.search(asked.text, collections=asked.collections, top_k=_DEPTH)
+        question, scope = QueryEncoder.prepare(asked.text), Scope.of(asked.collections)
+        vector = partial(knowledge.retriever.embed_query, asked.text)
+        by_meaning = await snapshot.search(question, vector, scope=scope, top_k=_DEPTH, full_text=False)
+        by_words = await words.search(question, vector, scope=scope, top_k=_DEPTH)
         places.append(
             (
                 _place(by_meaning, asked, dataset),
