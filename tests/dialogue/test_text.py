@@ -84,8 +84,6 @@ def test_an_excerpt_is_one_line() -> None:
 PARTS = st.sampled_from(
     ["//", "https:", "www.", ".", "@", ":", "a", "b1", "com", "tg:", "data:", "шоп", "店", " ", "-", "/", "。"]
 )
-    ["//", "https:", "www.", ".", "@", ":", "a", "b1", "com", "tg:", "data:", "шоп", "店", " ", "-", "/", "。"]
-)
 
 
 @given(st.lists(PARTS, max_size=12).map("".join))
