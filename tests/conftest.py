@@ -17,8 +17,9 @@ LOOPBACK = frozenset({None, "", "localhost", "127.0.0.1", "::1", "0.0.0.0", "::"
 OURS = ["bot", "adapters", "knowledge"]
 
 LONGEST = (
-    "packaging/", "browser/", "faults/", "knowledge/test_crash.py", "knowledge/test_e5.py", "knowledge/test_conversion.py",
-    "cli/", "bench/", "adapters/wecom/", "adapters/slack/", "core/", "dialogue/test_attacks.py",
+    "packaging/", "browser/", "faults/", "knowledge/test_crash.py", "knowledge/test_e5.py",
+    "knowledge/test_conversion.py", "cli/", "bench/", "adapters/wecom/", "adapters/slack/", "core/",
+    "dialogue/test_attacks.py",
 )  # fmt: skip
 """Files that take tens of seconds, and those whose tests wait for processes and for platforms' paces."""
 
