@@ -39,7 +39,9 @@ run: $(RUN_READY) ## start the bot (make run ARGS="--config my.toml")
 
 .PHONY: test
 # Three at a time on two cores: many tests wait for a platform's pace and not for the processor. Files are handed out in
-# the order of tests/conftest.py, the longest first.
+# the order of tests/conftest.py, the longest first. Each process, and every kefu that tests start, reads compiled tests
+# and modules again, also where the environment asks for none to be kept: without them each compiles everything anew.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: $(DEV_READY) ## run every test that needs no GPU and no server (make test ARGS="-k web")
 	$(BIN)/python -m pytest -m "not faults and not bench and not engine" -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from bot.dialogue.language import simplified
 
@@ -121,13 +121,15 @@ def _stem(word: str) -> str:
 _HOST = "a-z0-9\u0370-\u03ff\u0400-\u052f"
 _LAST = "(?:[a-z\u0370-\u03ff\u0400-\u052f]{2,}|xn--[a-z0-9-]+)"
 _REST = r"[^\s()\[\]{}<>「」『』“”\"，。；、]"
-_ADDRESS = re.compile(
-    rf"(?:[a-z][a-z0-9+.-]{{0,20}}:)?//{_REST}+|(?<![a-z])(?:javascript|vbscript|data|tg):{_REST}+|(?<![a-z0-9])www\.{_REST}+|"
-    rf"[{_HOST}_.+-]{{1,64}}@[{_HOST}-]+(?:\.[{_HOST}-]+)+|"
+_ADDRESSES = (
+    ("//", rf"(?:[a-z][a-z0-9+.-]{{0,20}}:)?//{_REST}+"),
+    (":", rf"(?<![a-z])(?:javascript|vbscript|data|tg):{_REST}+"),
+    (".", rf"(?<![a-z0-9])www\.{_REST}+"),
+    ("@", rf"[{_HOST}_.+-]{{1,64}}@[{_HOST}-]+(?:\.[{_HOST}-]+)+"),
     # What a messenger makes a link of by itself: names with dots between, the last of letters.
-    rf"(?<![{_HOST}.-])(?:[{_HOST}](?:[{_HOST}-]*[{_HOST}])?\.)+{_LAST}(?![{_HOST}-])(?:[:/?#]{_REST}*)?",
-    re.IGNORECASE,
+    (".", rf"(?<![{_HOST}.-])(?:[{_HOST}](?:[{_HOST}-]*[{_HOST}])?\.)+{_LAST}(?![{_HOST}-])(?:[:/?#]{_REST}*)?"),
 )
+"""Every kind of address, and the sign without which there is none."""
 _MACHINE_TALK = re.compile(
     r"<\s*\||<\s*/?\s*tool_|\{\s*\"(?:response|confidence|arguments)\"|"
     r"\{\s*\"name\"\s*:\s*\"[^\"]{0,80}\"\s*,\s*\"arguments\"",
@@ -138,7 +140,16 @@ _MACHINE_TALK_BEGINS = re.compile(r"<\s*\||<\s*/?\s*tool_|\{\s*\"", re.IGNORECAS
 
 def addresses(text: str) -> frozenset[str]:
     """Links, mail addresses and hosts in a text that is `visible`, whatever they are dressed as."""
-    return frozenset(match.rstrip(".,;:!?/'*_") for match in _ADDRESS.findall(text))
+    pattern = _pattern(tuple(sign in text for sign, _ in _ADDRESSES))
+    return frozenset(match.rstrip(".,;:!?/'*_") for match in pattern.findall(text)) if pattern else frozenset()
+
+
+@cache
+def _pattern(possible: tuple[bool, ...]) -> re.Pattern[str] | None:
+    """The kinds of addresses that a text can have at all. A growing answer is looked through at every step, and looking
+    for a mail address before each letter of a text without "@" takes longer than everything else that is done to it."""
+    kinds = [kind for (_, kind), may_be in zip(_ADDRESSES, possible, strict=True) if may_be]
+    return re.compile("|".join(kinds), re.IGNORECASE) if kinds else None
 
 
 def stands_in(address: str, text: str) -> bool:

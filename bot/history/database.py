@@ -166,6 +166,7 @@ class Database:
         self._engine: Engine | None = None
         self._readers: Engine | None = None
         self._task: asyncio.Task[None] | None = None
+        self._closed = False
         self._failing_since: float | None = None
 
     async def __aenter__(self) -> Database:
@@ -181,6 +182,7 @@ class Database:
         self._put(float("inf"), None)
         with suppress(TimeoutError):
             await asyncio.wait_for(self._task, CLOSE_SECONDS)
+        self._closed = True
         self._refuse_waiting(StoreUnavailable("the database is closed"))
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._writer_thread, self._engine.dispose)
@@ -200,8 +202,10 @@ class Database:
         Cancelling the caller does not undo the work: once begun, it is committed.
 
         :param patience: seconds to wait for a database that can not commit.
-        :raises StoreUnavailable: the patience ended; nothing was kept.
+        :raises StoreUnavailable: the patience ended, or the database is closed; nothing was kept.
         """
+        if self._closed:  # nobody would ever come for the job
+            raise StoreUnavailable("the database is closed")
         loop = asyncio.get_running_loop()
         job = _Job(work, loop.create_future(), time.monotonic() + patience)
         job.done.add_done_callback(_look_at_error)

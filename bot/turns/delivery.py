@@ -76,7 +76,8 @@ class Outbox:
         self._not_before: dict[int, float] = {}  # conversation → monotonic time
         self._failures: dict[int, int] = {}  # conversation → sends that failed in a row
         self._more_due = False  # than may be sent side by side
-        self._woken = asyncio.Event()
+        self._new = False  # deliveries, since the last look
+        self._stirred = asyncio.Event()  # there is a reason to look sooner, or one to rest less long
         self._ended = asyncio.Event()
 
     async def send(self, delivery: Delivery) -> None:
@@ -92,7 +93,8 @@ class Outbox:
 
     def wake(self) -> None:
         """There are new deliveries."""
-        self._woken.set()
+        self._new = True
+        self._stirred.set()
 
     async def came_back(self, conversation: ConversationRef, delivery_id: int, message_id: str, reason: str) -> bool:
         """See `bot.ports.CameBack`."""
@@ -131,19 +133,20 @@ class Outbox:
                 except StoreUnavailable as error:
                     log.warning("the outbox can not be read", reason=str(error))
                 await asyncio.sleep((self._clock.monotonic() - looked_at) * (1 / LOOK_SHARE - 1))
-                try:
-                    async with asyncio.timeout(self._pause()):
-                        await self._woken.wait()
-                except TimeoutError:
-                    continue
-                finally:
-                    self._woken.clear()
+                await self._rest(looked_at)
 
-    def _pause(self) -> float:
-        """Until the next poll, or sooner if a reply may be sent again before it."""
-        now = self._clock.monotonic()
-        soonest = min((due for due in self._not_before.values() if due > now), default=now + POLL_SECONDS)
-        return min(POLL_SECONDS, soonest - now)
+    async def _rest(self, looked_at: float) -> None:
+        """Until the next poll, or sooner: there is something new, or a reply may be sent again since the last look."""
+        poll_at = self._clock.monotonic() + POLL_SECONDS
+        while not self._new:
+            soonest = min((due for due in self._not_before.values() if due > looked_at), default=poll_at)
+            self._stirred.clear()
+            try:
+                async with asyncio.timeout(min(poll_at, soonest) - self._clock.monotonic()):
+                    await self._stirred.wait()
+            except TimeoutError:
+                break
+        self._new = False
 
     async def _due(self, *, interrupted: bool) -> list[int]:
         """Conversations whose oldest open delivery can go out now."""
@@ -185,8 +188,8 @@ class Outbox:
     def _end(self, conversation: int) -> None:
         self._sending.discard(conversation)
         self._ended.set()
-        if self._more_due:
-            self.wake()
+        self._new |= self._more_due
+        self._stirred.set()  # it may have to be sent again before the next poll
 
     async def _prepare(self, conversation: int) -> Delivery | None:
         """The oldest open delivery, marked as being sent. None when there is none that may be sent."""
@@ -292,9 +295,8 @@ class Outbox:
                 await self._move(delivery, error.new_channel)
                 return await self._wait(delivery, delivery.attempts - 1, error, 0.0)
             case DestinationGone():
-                await self._database.write(
-                    lambda connection: outbox.close_conversation(connection, delivery.conversation_id)
-                )
+                conversation = delivery.conversation_id
+                await self._database.write(lambda connection: outbox.close_conversation(connection, conversation))
                 return await self._give_up(delivery, "failed", str(error))
             case Undeliverable():
                 return await self._give_up(delivery, "failed", str(error))

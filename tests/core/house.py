@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import functools
 import shutil
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
@@ -96,8 +96,12 @@ async def open_house(
     limits: QueueLimits = NO_LIMITS,
     workers: int = 256,
     drain_seconds: float = 0.0,
+    closing: Callable[[], Awaitable[None]] | None = None,
 ) -> AsyncIterator[House]:
-    """Runs a core on this database file until the context is left."""
+    """Runs a core on this database file until the context is left.
+
+    :param closing: how channels are closed that still write then: after the work has ended, before the database goes.
+    """
     metrics = Metrics()
     by_account = {(channel.platform, channel.account): channel for channel in channels}
     async with Database(address(path), metrics=metrics) as database:
@@ -128,3 +132,5 @@ async def open_house(
             for task in work:
                 task.cancel()
             await asyncio.gather(*work, return_exceptions=True)
+            if closing is not None:
+                await closing()

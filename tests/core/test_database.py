@@ -167,3 +167,11 @@ def test_an_address_without_a_file_is_refused(url: str) -> None:
 def test_a_driver_that_is_not_installed_is_named() -> None:
     with pytest.raises(SettingsError, match=r"kefu\[postgres\]"):
         create_sync_engine("postgresql+psycopg://nobody@127.0.0.1/none")
+
+
+async def test_a_closed_database_refuses_at_once(tmp_path: Path) -> None:
+    async with Database(address(tmp_path / "t.db"), metrics=Metrics()) as database:
+        pass
+    async with asyncio.timeout(1):
+        with pytest.raises(StoreUnavailable, match="the database is closed"):
+            await database.write(lambda connection: None)

@@ -87,3 +87,19 @@ async def test_an_interrupted_reply_survives_a_failing_read(tmp_path: Path) -> N
         async with open_house(path, [second], dialogue, clock=SystemClock()) as house:
             await Hall(house, second, dialogue, path).rest(10)
     assert second.texts(place("c")) == ["T1 完"]
+
+
+async def test_a_reply_is_sent_again_when_its_time_has_come_and_not_at_the_next_look(tmp_path: Path) -> None:
+    channel = MemoryChannel()
+    pauses = patch.multiple("bot.turns.delivery", POLL_SECONDS=60.0, BACKOFF_SECONDS=(0.1,))
+    with pauses:
+        async with open_hall(tmp_path, channel=channel) as hall:
+            await hall.deliver([message("c", 1, "T1")])
+            await hall.rest(10)
+            channel.mishaps.append("lost")
+            notice = Reply(outcome=Outcome.CHAT, text="notice", language="zh", author=Author.NOTICE)
+            now = datetime.now(UTC)
+            await hall.house.database.write(lambda connection: insert_notice(connection, place("c"), notice, None, now))
+            hall.house.outbox.wake()
+            await hall.rest(10)
+    assert channel.texts(place("c")) == ["T1 完", "notice"]

@@ -189,15 +189,15 @@ class Siege:
 
     async def say(self, sender: Sender, text: str, *, quote: str = "") -> Seen:
         """One message; returns once its reply stands in the group."""
-        before = len(self._channel.texts(GROUP))
+        before = len(self._channel.messages[GROUP])
         message = IncomingMessage(
             keys=(f"key-{next(self._numbers)}",), conversation=GROUP, sender=sender, text=text, quote=quote,
             sent_at=SystemClock().now(), direct=False,
         )  # fmt: skip
         await self._house.inbox.accept([message])
         async with asyncio.timeout(self._answer_seconds):
-            while len(self._channel.texts(GROUP)) == before:
-                await asyncio.sleep(0.001)
+            while len(self._channel.messages[GROUP]) == before:
+                await asyncio.sleep(0.002)
         seen = self._responders.known[sender.id]
         seen.replies.extend(self._channel.texts(GROUP)[before:])
         return seen

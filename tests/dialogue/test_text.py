@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.dialogue.text import bare, clean, clipped, cut, excerpt, searchable, sentences, terms
+from bot.dialogue import text as reading
+from bot.dialogue.text import addresses, bare, clean, clipped, cut, excerpt, searchable, sentences, terms
 
 PROSE = st.text(alphabet="退货运费ab c。！？，,.;; \n1.5", max_size=300)
 
@@ -78,3 +79,20 @@ def test_a_long_story_is_searched_by_its_question() -> None:
 
 def test_an_excerpt_is_one_line() -> None:
     assert excerpt("杯子碎了\n请处理", 60) == "杯子碎了 请处理"
+
+
+PARTS = st.sampled_from(
+    ["//", "https:", "www.", ".", "@", ":", "a", "b1", "com", "tg:", "data:", "шоп", "店", " ", "-", "/", "。"]
+)
+
+
+@given(st.lists(PARTS, max_size=12).map("".join))
+def test_only_kinds_of_addresses_that_a_text_can_not_have_are_left_out(text: str) -> None:
+    every = reading._pattern((True,) * len(reading._ADDRESSES))
+    assert every is not None
+    assert addresses(text) == {match.rstrip(".,;:!?/'*_") for match in every.findall(text)}
+
+
+@pytest.mark.parametrize("address", ["//evil", "tg:join", "www.evil", "who@evil.example", "evil.example"])
+def test_every_kind_of_address_is_found_alone(address: str) -> None:
+    assert addresses(f"请看 {address} 吧") == {address}

@@ -84,7 +84,14 @@ class BotRig:
         self.core = Core()
         self.channel = self.another()
         everything = [self.channel, *self.beside]
-        opening = open_house(self.path, everything, self.dialogue, clock=SystemClock(), drain_seconds=5.0)
+        opening = open_house(
+            self.path,
+            everything,
+            self.dialogue,
+            clock=SystemClock(),
+            drain_seconds=5.0,
+            closing=self.channel.close,
+        )
         try:
             async with opening as house:
                 self.house = self.core.stands(house).house

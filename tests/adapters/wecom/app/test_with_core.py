@@ -42,8 +42,9 @@ async def test_a_question_is_answered_once_however_often_it_is_delivered(app: Ap
 
 
 async def test_an_answer_that_takes_long_is_acknowledged_at_once_and_arrives_once(app: App, tmp_path: Path) -> None:
+    app.wecom.feed.ack_seconds = 2.0  # WeCom waits for five
     async with at_work(app, new_database(tmp_path)):
-        said = app.wecom.colleagues.says("lisi", "T1 slow 7")
+        said = app.wecom.colleagues.says("lisi", "T1 slow 3")
         await app.wecom.until(lambda: said.fate)
         assert said.attempts[0].seconds < 1
         await app.wecom.until(lambda: app.wecom.texts("app", "lisi"), timeout=15)
