@@ -26,6 +26,11 @@ MESSAGES_A_LIFE = 6
 POINTS = sorted(NAMES - {"inbox.after_ack"})
 """That one is passed where an acknowledgement is a deed of its own, not the answer to a call."""
 
+_LEFT_TO_OPERATORS = """
+SELECT platform, attempts FROM deliveries JOIN conversations ON conversations.id = conversation_id
+WHERE deliveries.state = 'unknown'
+"""
+
 
 def wecom_settings(wecom: FakeWeCom, *ways: str) -> str:
     """The sections, behind limits that nobody reaches."""
@@ -135,7 +140,10 @@ async def _run(driver: Driver, folder: Path, kills: int) -> None:
             report.print()
             assert not verdict.broken, f"{verdict.broken}\n{report}\n{bot.words()}"
             assert verdict.extra == 0, f"a reply stands there twice\n{report}\n{bot.words()}"
-            assert verdict.operators == 0
+            # A third time nobody says it: what the app has perhaps said twice is for the operators.
+            left = await asyncio.to_thread(oracle.query, bot.database, _LEFT_TO_OPERATORS)
+            assert all(one["platform"] == "wecom_app" and one["attempts"] >= 2 for one in left), left
+            assert verdict.operators <= kills / 2
             assert verdict.acked == town.written
             assert kills - fired["none"] >= kills / 2, "most kills have to hit"
             assert wecom.violations == []
