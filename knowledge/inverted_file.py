@@ -23,7 +23,7 @@ FLAT_UP_TO = 20_000
 # Times the square root of the passages: how many lists.
 _LISTS = 3.2
 # The share of the lists that is looked into, and how many at least.
-_PROBED_SHARE = 1 / 28
+_PROBED_SHARE = 1 / 32
 _PROBED_AT_LEAST = 32
 # Of a scope with fewer passages than this, all are looked at: the nearest of a few stand in more lists than of all.
 _EXACT_UP_TO = 4_000
@@ -144,7 +144,7 @@ class _Selection:
 class InvertedFile:
     """Implements `knowledge.vectors.Vectors`, nearly."""
 
-    is_quick = False
+    is_quick = True
 
     def __init__(self, placed: Placed, matrix: Vector, pause: Pause, *, in_place: bool = False) -> None:
         """Puts the vectors in their lists' order: `in_place`, in the matrix itself, when nobody else reads it."""

@@ -28,6 +28,7 @@ _KEPT_BYTES = 2 * 1024 * 1024
 
 _SWITCH_SECONDS = 0.0001
 
+_NEVER = 1_000_000
 _LOOKED_AT_ONCE = 32
 _WORKED_SECONDS = 0.002
 _RESTED_SECONDS = 0.01
@@ -108,11 +109,16 @@ async def in_thread_uncollected(work: Callable[..., T], *arguments: object) -> T
 
 
 def uncollected(work: Callable[..., T], *arguments: object) -> T:
-    """The same in a thread that is there already."""
-    if not gc.isenabled():
+    """The same in a thread that is there already.
+
+    New objects are still looked at, some hundreds at a time: most are tuples of texts, which Python then leaves alone
+    for good. With no look at all they would be looked at together as soon as the work is done.
+    """
+    before = gc.get_threshold()
+    if before[1] >= _NEVER:
         return work(*arguments)
-    gc.disable()
+    gc.set_threshold(before[0], _NEVER, _NEVER)
     try:
         return work(*arguments)
     finally:
-        gc.enable()
+        gc.set_threshold(*before)

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from knowledge.embedders.base import Embedder, Vector
 from knowledge.index import KnowledgeIndex
-from knowledge.process import in_thread_uncollected
+from knowledge.process import giving_way, in_thread_uncollected
 from knowledge.schema import IndexIdentity, embed_chunks, to_table, vector_key, vector_matrix
 from knowledge.values import Chunk, Stamp
 
@@ -69,19 +69,20 @@ class RowMaker:
         vectors = dict(shipped)
         vectors.update(zip(staged_keys, staged, strict=True))
         if present is not None:
-            wanted = {vector_key(chunk, self._identity) for _, chunk in fresh} - vectors.keys()
+            wanted = self._missing(fresh, vectors)
             found = present.filter(pc.is_in(present.column("vector_key"), pa.array(list(wanted), pa.string())))
             matrix = vector_matrix(found.column("vector"), self._identity.dimension)
             vectors.update(zip(found.column("vector_key").to_pylist(), matrix, strict=True))
         return vectors
 
+    def _missing(self, rows: Rows, vectors: KnownVectors) -> dict[str, Chunk]:
+        """A passage for each vector that there is not."""
+        keys = ((vector_key(chunk, self._identity), chunk) for _, chunk in giving_way(rows))
+        return {key: chunk for key, chunk in keys if key not in vectors}
+
     async def _embed_missing(self, rows: Rows, vectors: dict[str, Vector], progress: Progress | None) -> int:
         """Adds the missing vectors to `vectors`, keeping them on disk as it goes. Returns how many."""
-        missing: dict[str, Chunk] = {}
-        for _, chunk in rows:
-            key = vector_key(chunk, self._identity)
-            if key not in vectors:
-                missing[key] = chunk
+        missing = await asyncio.to_thread(self._missing, rows, vectors)
         keys = list(missing)
         unstaged: list[str] = []
         staged_at = time.monotonic()
@@ -99,7 +100,7 @@ class RowMaker:
 
     def _assemble(self, fresh: Rows, kept: Any | None, vectors: Mapping[str, Vector], stamp: Stamp) -> Any:
         matrix = np.empty((len(fresh), self._identity.dimension), dtype=np.float32)
-        for row, (_, chunk) in enumerate(fresh):
+        for row, (_, chunk) in enumerate(giving_way(fresh)):
             matrix[row] = vectors[vector_key(chunk, self._identity)]
         table = to_table(fresh, matrix, self._identity, stamp)
         if kept is None:

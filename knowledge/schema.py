@@ -15,6 +15,7 @@ import pyarrow as pa
 from knowledge.embedders.base import Embedder, Vector
 from knowledge.errors import IndexMismatchError, IndexOutdatedError
 from knowledge.language import language_of
+from knowledge.process import giving_way
 from knowledge.terms import SEPARATOR, terms_of
 from knowledge.values import Chunk, Hit, Stamp
 
@@ -163,11 +164,11 @@ def to_table(rows: Sequence[tuple[str, Chunk]], vectors: Vector, identity: Index
     }
     columns["collection"] = [collection for collection, _ in rows]
     columns["tags"] = [list(chunk.tags) for chunk in chunks]
-    columns["language"] = [language_of(f"{chunk.title}\n{chunk.text}") for chunk in chunks]
+    columns["language"] = [language_of(f"{chunk.title}\n{chunk.text}") for chunk in giving_way(chunks)]
     columns["tagged"] = [tagged_text(chunk.tags) for chunk in chunks]
-    columns["terms"] = [_terms(chunk) for chunk in chunks]
-    columns["hash"] = [content_hash(chunk) for chunk in chunks]
-    columns["vector_key"] = [vector_key(chunk, identity) for chunk in chunks]
+    columns["terms"] = [_terms(chunk) for chunk in giving_way(chunks)]
+    columns["hash"] = [content_hash(chunk) for chunk in giving_way(chunks)]
+    columns["vector_key"] = [vector_key(chunk, identity) for chunk in giving_way(chunks)]
     columns["vector"] = vector_array(vectors, identity.dimension)
     schema = table_schema(identity, stamp)
     return pa.table({name: columns[name] for name in schema.names}, schema=schema)

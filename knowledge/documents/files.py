@@ -12,6 +12,7 @@ from knowledge.documents.converted import converted_documents
 from knowledge.documents.tables import csv_documents, jsonl_documents
 from knowledge.documents.text import UnreadableTextError, decode, markdown_document, text_document
 from knowledge.errors import SourceError
+from knowledge.process import giving_way
 from knowledge.values import Document, Problem
 
 # A file is read whole. 64 MiB of text are some 20,000 pages: more in one file is a dump that nobody
@@ -47,12 +48,12 @@ def read_sources(paths: Sequence[Path], converter: Converter | None = None) -> S
 
 
 def merged(parts: Iterable[tuple[str, SourceContents]]) -> SourceContents:
-    """The contents of several sources, each with the name of its source, as one."""
+    """The contents of several sources, each with the name of its source, as one. Blocks where they are many."""
     documents: dict[str, Document] = {}
     problems: list[Problem] = []
     for name, contents in parts:
         problems.extend(contents.problems)
-        for document in contents.documents:
+        for document in giving_way(contents.documents):
             if document.id in documents:
                 reason = f"{document.id} is also in another of the given sources"
                 problems.append(Problem(path=name, line=None, reason=reason))
@@ -87,7 +88,7 @@ def read_source(path: Path, converter: Converter | None = None) -> SourceContent
     problems: list[Problem] = []
     with nullcontext(converter) if converter is not None else Converter() as reader:
         for entry in entries:
-            for item in [entry] if isinstance(entry, Problem) else _read(entry, reader):
+            for item in [entry] if isinstance(entry, Problem) else giving_way(_read(entry, reader)):
                 if isinstance(item, Problem):
                     problems.append(item)
                 else:

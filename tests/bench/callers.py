@@ -1,7 +1,4 @@
-"""Callers side by side, each asking again as soon as it was answered; how long the answers took.
-
-What comes before a search, which is the question's embedding, is not counted.
-"""
+"""Callers side by side, each asking again as soon as it was answered; how long the answers took from then on."""
 
 from __future__ import annotations
 
@@ -51,8 +48,9 @@ async def _asked(
     async def ask() -> None:
         while more():
             number = next(numbers)
-            await prepare(number)
+            # From here: a search that holds up the loop is waited for before it is begun, too.
             started = time.perf_counter()
+            await prepare(number)
             await search(number)
             times.append((time.perf_counter() - started) * 1000)
 

@@ -23,7 +23,7 @@ from knowledge.config import KnowledgeConfig
 from knowledge.documents import SourceContents
 from knowledge.embedders.base import Kind, Vector
 from knowledge.memory_snapshot import MemorySnapshot
-from knowledge.process import in_thread_uncollected
+from knowledge.process import giving_way, in_thread_uncollected
 from knowledge.schema import embedded_texts
 from knowledge.scope import Scope
 from knowledge.service import Knowledge, open_knowledge
@@ -116,7 +116,7 @@ def source(parts: Sequence[Passages]) -> Callable[[], Awaitable[SourceContents]]
     def read() -> SourceContents:
         documents: dict[int, Document] = {}
         for part in parts:
-            for place, (title, text) in enumerate(zip(part.titles, part.texts, strict=True)):
+            for place, title, text in giving_way(zip(itertools.count(), part.titles, part.texts)):
                 documents[place] = Document(id=f"kb.jsonl#{place}", title=title, text=text, format="row")
         return SourceContents(documents=tuple(documents.values()), problems=())
 

@@ -39,7 +39,7 @@ from tests.bench.retrieval_sets import Asked, Dataset, datasets
 EMBEDDERS = ("multilingual-e5-small", "use-multilingual")
 _RANKED = 10
 # Of one document several passages may stand before the tenth document.
-_DEPTH = 200
+_DEPTH = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from knowledge.process import in_thread_uncollected, return_freed_memory, return_large_blocks, use_one_blas_thread
+from knowledge.process import (
+    giving_way,
+    in_thread_uncollected,
+    return_freed_memory,
+    return_large_blocks,
+    uncollected,
+    use_one_blas_thread,
+)
 
 
 def test_a_product_uses_no_thread_but_its_callers() -> None:
@@ -48,13 +55,41 @@ def _resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
-async def test_work_of_many_objects_is_not_interrupted_by_the_collector() -> None:
-    def look() -> bool:
-        return gc.isenabled()
+async def test_work_of_many_objects_is_looked_through_some_at_a_time_only() -> None:
+    before, looked_at = gc.get_threshold(), []
 
-    assert gc.isenabled()
-    assert await in_thread_uncollected(look) is False
-    assert gc.isenabled()
+    def watch(phase: str, info: dict[str, int]) -> None:
+        if phase == "start":
+            looked_at.append(info["generation"])
+
+    def work() -> list[tuple[str, str]]:
+        # Within it as well: two of them at a time end as one does.
+        return uncollected(lambda: [(f"{number}", "text") for number in range(100_000)])
+
+    gc.callbacks.append(watch)
+    try:
+        kept = await in_thread_uncollected(work)
+        assert len(kept) == 100_000
+        assert set(looked_at) == {0}
+    finally:
+        gc.callbacks.remove(watch)
+    assert gc.get_threshold() == before
+    assert not gc.is_tracked(kept[500]), "seen once, and left alone for good"
     with pytest.raises(ZeroDivisionError):
         await in_thread_uncollected(lambda: 1 // 0)
-    assert gc.isenabled()
+    assert gc.get_threshold() == before
+
+
+def test_many_items_are_handed_on_with_rests() -> None:
+    started, spent = time.perf_counter(), time.process_time()
+    assert list(giving_way(_worked(number) for number in range(64))) == list(range(64))
+    rested = (time.perf_counter() - started) - (time.process_time() - spent)
+    assert rested > 0.004
+    assert list(giving_way([])) == []
+
+
+def _worked(number: int) -> int:
+    until = time.process_time() + 0.0003
+    while time.process_time() < until:
+        pass
+    return number
