@@ -21,7 +21,7 @@ from knowledge.fusion import fuse, question_terms
 from knowledge.index import LiveTable
 from knowledge.inverted_file import FLAT_UP_TO, InvertedFile, Middles, sort_into, train
 from knowledge.passages import Passages
-from knowledge.process import return_freed_memory
+from knowledge.process import note_search, return_freed_memory
 from knowledge.schema import SHOWN_COLUMNS, vector_matrix
 from knowledge.scope import Scope
 from knowledge.snapshot import CANDIDATES, Embedding, Snapshot
@@ -101,6 +101,7 @@ class MemorySnapshot:
         return await self._searching.run(partial(self._found, words, asked, inside, top_k))
 
     def _found(self, text: str, asked: Vector, inside: Mask | None, top_k: int) -> tuple[Hit, ...]:
+        note_search()
         count = max(CANDIDATES, top_k)
         matches = self.passages.match(text, inside, count)
         return distinct(self._ranked(text, asked, inside, matches, count), top_k)

@@ -32,6 +32,7 @@ _NEVER = 1_000_000
 _LOOKED_AT_ONCE = 32
 _WORKED_SECONDS = 0.002
 _RESTED_SECONDS = 0.01
+_SEARCHED_SECONDS = 0.1
 
 
 def use_one_blas_thread() -> bool:
@@ -88,14 +89,26 @@ def return_freed_memory() -> None:
         trim(0)
 
 
+class _Searches:
+    """When one was made last in this process, as time.perf_counter() counts."""
+
+    last = -float("inf")
+
+
+def note_search() -> None:
+    """Has the threads of this process that compute in Python rest now and then, for a moment (`giving_way`)."""
+    _Searches.last = time.perf_counter()
+
+
 def giving_way(items: Iterable[T]) -> Iterator[T]:
-    """Hands on the many items of a thread that computes in Python, with a rest as long as the work after every two
-    milliseconds of it: two such threads get half of the interpreter each, and a search has more to do than wait."""
+    """Hands on the many items of a thread that computes in Python. After every two milliseconds of work it rests as
+    long, while there are searches: they then get more of the interpreter than their half."""
     since = time.perf_counter()
     for count, item in enumerate(items, start=1):
         yield item
-        if count % _LOOKED_AT_ONCE == 0 and (worked := time.perf_counter() - since) > _WORKED_SECONDS:
-            time.sleep(min(worked, _RESTED_SECONDS))
+        if count % _LOOKED_AT_ONCE == 0 and (now := time.perf_counter()) - since > _WORKED_SECONDS:
+            if now - _Searches.last < _SEARCHED_SECONDS:
+                time.sleep(min(now - since, _RESTED_SECONDS))
             since = time.perf_counter()
 
 

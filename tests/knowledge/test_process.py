@@ -13,6 +13,7 @@ import pytest
 from knowledge.process import (
     giving_way,
     in_thread_uncollected,
+    note_search,
     return_freed_memory,
     return_large_blocks,
     uncollected,
@@ -80,16 +81,25 @@ async def test_work_of_many_objects_is_looked_through_some_at_a_time_only() -> N
     assert gc.get_threshold() == before
 
 
-def test_many_items_are_handed_on_with_rests() -> None:
-    started, spent = time.perf_counter(), time.process_time()
-    assert list(giving_way(_worked(number) for number in range(64))) == list(range(64))
-    rested = (time.perf_counter() - started) - (time.process_time() - spent)
-    assert rested > 0.004
+def test_many_items_are_handed_on_with_rests_while_there_are_searches() -> None:
     assert list(giving_way([])) == []
+    time.sleep(0.15)
+    alone = _rested()
+    note_search()
+    beside = _rested()
+    assert beside > 0.03
+    assert beside > 5 * alone
+
+
+def _rested() -> float:
+    """Seconds of the time that 100 ms of work took in which its thread did nothing."""
+    started, spent = time.perf_counter(), time.thread_time()
+    assert list(giving_way(map(_worked, range(320)))) == list(range(320))
+    return (time.perf_counter() - started) - (time.thread_time() - spent)
 
 
 def _worked(number: int) -> int:
-    until = time.process_time() + 0.0003
-    while time.process_time() < until:
+    until = time.thread_time() + 0.0003
+    while time.thread_time() < until:
         pass
     return number
