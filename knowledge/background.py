@@ -1,4 +1,4 @@
-"""The threads of the knowledge: one in which a large version is searched, one for work that gives way to searches."""
+"""The threads of the knowledge: one for searches that take long, one for work that gives way to searches."""
 
 import asyncio
 import os

@@ -96,7 +96,7 @@ class MemorySnapshot:
             return ()
         words = text if full_text else ""
         asked = await vector()
-        if self.vectors.is_quick:
+        if self.vectors.is_quick(inside):
             return self._found(words, asked, inside, top_k)
         return await self._searching.run(partial(self._found, words, asked, inside, top_k))
 

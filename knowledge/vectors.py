@@ -31,9 +31,8 @@ class Found:
 
 
 class Vectors(Protocol):
-    @property
-    def is_quick(self) -> bool:
-        """A search may be made on the event loop."""
+    def is_quick(self, inside: Mask | None) -> bool:
+        """Whether this search may be made on the event loop."""
 
     def search(self, asked: Vector, inside: Mask | None, *, count: int, also: Rows) -> Found:
         """The `count` nearest rows, of those inside (None: of all of them; otherwise at least one), and the rows of
@@ -46,8 +45,8 @@ class FlatVectors:
     def __init__(self, matrix: Vector) -> None:
         self.matrix = matrix
 
-    @property
-    def is_quick(self) -> bool:
+    def is_quick(self, inside: Mask | None) -> bool:
+        """See `Vectors`."""
         return self.matrix.size <= _INLINE_PRODUCT
 
     def search(self, asked: Vector, inside: Mask | None, *, count: int, also: Rows) -> Found:

@@ -142,3 +142,14 @@ def test_making_it_can_be_stopped(matrix: Vector) -> None:
 
     with pytest.raises(Unwanted):
         train(matrix, stop)
+
+
+def test_only_a_scope_that_is_new_takes_long(matrix: Vector, questions: Vector) -> None:
+    index = inverted(matrix)
+    inside = np.arange(COUNT) % 2 == 0
+    assert index.is_quick(None)
+    assert not index.is_quick(inside)
+    index.search(questions[0], inside, count=50, also=NOTHING)
+    assert index.is_quick(inside)
+    assert index.is_quick(inside.copy()), "the same scope, asked for again"
+    assert not index.is_quick(~inside)
