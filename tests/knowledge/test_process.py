@@ -81,21 +81,17 @@ async def test_work_of_many_objects_is_looked_through_some_at_a_time_only() -> N
     assert gc.get_threshold() == before
 
 
-def test_many_items_are_handed_on_with_rests_while_there_are_searches() -> None:
+def test_many_items_are_handed_on_with_rests_while_there_are_searches(monkeypatch: pytest.MonkeyPatch) -> None:
+    rests: list[float] = []
+    monkeypatch.setattr("knowledge.process.time.sleep", rests.append)
+    monkeypatch.setattr("knowledge.process._Searches.last", -float("inf"))
     assert list(giving_way([])) == []
-    time.sleep(0.15)
-    alone = _rested()
-    note_search()
-    beside = _rested()
-    assert beside > 0.03
-    assert beside > 5 * alone
-
-
-def _rested() -> float:
-    """Seconds of the time that 100 ms of work took in which its thread did nothing."""
-    started, spent = time.perf_counter(), time.thread_time()
     assert list(giving_way(map(_worked, range(320)))) == list(range(320))
-    return (time.perf_counter() - started) - (time.thread_time() - spent)
+    assert rests == []
+    note_search()
+    assert list(giving_way(map(_worked, range(96)))) == list(range(96))
+    assert len(rests) >= 2
+    assert all(0.002 < rest <= 0.01 for rest in rests)
 
 
 def _worked(number: int) -> int:
