@@ -19,8 +19,8 @@ _NICENESS = 5
 
 
 class Searching:
-    """One thread, started when it is first needed. Several would not be quicker: half of a search is Python, and
-    threads that hand the interpreter to each other at every step take three times as long, all of them."""
+    """One thread, started when it is first needed. Several would not be quicker: what takes long reads every vector,
+    and the memory has one bandwidth."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="knowledge-search")

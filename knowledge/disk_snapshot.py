@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from knowledge.background import Background
 from knowledge.duplicates import distinct
 from knowledge.embedders.base import Vector
 from knowledge.filters import expression_of, present_of
@@ -15,13 +14,13 @@ from knowledge.index import LiveTable
 from knowledge.lance import Expr, MatchQuery
 from knowledge.schema import SHOWN_COLUMNS, shown_columns, to_hit, vector_matrix
 from knowledge.scope import Scope
-from knowledge.snapshot import CANDIDATES, Embedding, summarize
+from knowledge.snapshot import CANDIDATES, Embedding, Settled, summarize
 from knowledge.terms import SEPARATOR, terms_of
 from knowledge.values import CollectionSummary, Hit
 from knowledge.vectors import best
 
 
-class DiskSnapshot:
+class DiskSnapshot(Settled):
     """A `Snapshot`. The writer made LanceDB's indexes before anybody followed this version."""
 
     def __init__(
@@ -40,14 +39,6 @@ class DiskSnapshot:
     def is_small(self) -> bool:
         """See `Snapshot`."""
         return False
-
-    @property
-    def is_settled(self) -> bool:
-        """See `Snapshot`."""
-        return True
-
-    async def settle(self, background: Background) -> None:
-        """See `Snapshot`."""
 
     async def search(
         self, text: str, vector: Embedding, *, scope: Scope, top_k: int, full_text: bool = True

@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from typing import Literal, Protocol
 
 from knowledge.errors import LedgerError
-from knowledge.process import giving_way
 from knowledge.schema import content_hash
 from knowledge.values import Chunk, Stamp
 
@@ -69,8 +68,9 @@ class Change:
 
     @classmethod
     def between(cls, before: Mapping[DocumentKey, str], after: Mapping[DocumentKey, str]) -> "Change":
-        put = {key: digest for key, digest in giving_way(after.items()) if before.get(key) != digest}
-        dropped = frozenset(key for key in giving_way(before) if key not in after)
+        put = {key: digest for key, digest in after.items() if before.get(key) != digest}
+        # Step by step, not as a difference of sets: other threads get their turn in between.
+        dropped = frozenset(key for key in before if key not in after)
         return cls(put=put, dropped=dropped, added=sum(key not in before for key in put))
 
 

@@ -20,7 +20,6 @@ T = TypeVar("T")
 # As numpy's own wheels name it, with and without 64-bit integers.
 _SETTERS = ("scipy_openblas_set_num_threads64_", "scipy_openblas_set_num_threads")
 
-
 _M_MMAP_THRESHOLD = -3  # malloc.h
 _MMAP_BYTES = 128 * 1024
 _M_TRIM_THRESHOLD = -1
@@ -28,7 +27,10 @@ _KEPT_BYTES = 2 * 1024 * 1024
 
 _SWITCH_SECONDS = 0.0001
 
+# Collections of the youngest objects before older ones are looked at, too.
 _NEVER = 1_000_000
+
+# Items between two looks at the clock; how long is worked before a rest, rested at most, and a search counts as there.
 _LOOKED_AT_ONCE = 32
 _WORKED_SECONDS = 0.002
 _RESTED_SECONDS = 0.01
@@ -72,7 +74,7 @@ def hand_over_soon() -> None:
     """A thread that computes in Python gives the interpreter to one that waits for it after a tenth of a millisecond.
 
     Python's own 5 ms pass each time that a search comes back from numpy while a sync looks through 100,000 rows, which
-    is thirty times a search.
+    is twenty times a search.
     """
     sys.setswitchinterval(_SWITCH_SECONDS)
 

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from knowledge.config import KnowledgeConfig
+from knowledge.cutter import Cutter
 from knowledge.embedders import create_embedder, verify_weights
 from knowledge.embedders.base import Embedder
 from knowledge.encoder import QueryEncoder
@@ -38,6 +39,7 @@ from knowledge.schema import IndexIdentity
 from knowledge.sources.base import FileSource, Source, read_all
 from knowledge.sync import Read, Sync
 from knowledge.synonym_file import SynonymFile
+from knowledge.transition import Transition
 from knowledge.values import DEFAULT_COLLECTION, CollectionSummary, SyncReport
 
 log = logging.getLogger(__name__)
@@ -62,7 +64,8 @@ class Knowledge:
         self.retriever = retriever
         self._ledger = ledger
         self._hits = hits
-        self._sync = Sync(index, embedder, ledger, keep_versions=keep_versions, switched=self._follow)
+        transition = Transition(index, embedder, ledger, keep_versions=keep_versions, switched=self._follow)
+        self._sync = Sync(index, ledger, Cutter(embedder), transition, keep_versions=keep_versions)
         identity = IndexIdentity.of(embedder)
         self.mender = Mender(
             index, ledger, self._sync, retriever, identity, known=self._known, look_seconds=look_seconds

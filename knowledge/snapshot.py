@@ -63,6 +63,18 @@ class Snapshot(Protocol):
         """Makes searching quicker, while it is searched."""
 
 
+class Settled:
+    """Of a `Snapshot` that is as quick to search as it will be."""
+
+    @property
+    def is_settled(self) -> bool:
+        """See `Snapshot`."""
+        return True
+
+    async def settle(self, background: Background) -> None:
+        """See `Snapshot`."""
+
+
 def summarize(collections: Any, documents: Any) -> tuple[CollectionSummary, ...]:
     """Counts from the two columns, by the collections' names."""
     table = pa.table({"name": collections, "document": documents})

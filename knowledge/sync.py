@@ -10,7 +10,6 @@ from functools import partial
 
 from knowledge.cutter import Cutter
 from knowledge.documents import SourceContents
-from knowledge.embedders.base import Embedder
 from knowledge.errors import IndexMissingError, IndexOutdatedError, LedgerError
 from knowledge.index import KnowledgeIndex
 from knowledge.ledger import DocumentKey, Ledger, VersionKind, documents_of
@@ -30,20 +29,14 @@ class Sync:
     process or another; when one raises, ledger and index are as they were, or the next one makes them so."""
 
     def __init__(
-        self,
-        index: KnowledgeIndex,
-        embedder: Embedder,
-        ledger: Ledger,
-        *,
-        keep_versions: int,
-        switched: Callable[[], Awaitable[None]],
+        self, index: KnowledgeIndex, ledger: Ledger, cutter: Cutter, transition: Transition, *, keep_versions: int
     ) -> None:
-        """:param switched: called when another version is the one to search, before the former one is removed."""
+        """:param transition: of the same index and ledger."""
         self._index = index
         self._ledger = ledger
+        self._cutter = cutter
+        self._transition = transition
         self._keep = keep_versions
-        self._cutter = Cutter(embedder)
-        self._transition = Transition(index, embedder, ledger, keep_versions=keep_versions, switched=switched)
 
     async def sync(
         self, read: Read, *, collection: str, rebuild: bool, known: KnownVectors, progress: Progress | None

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from knowledge.background import Background
 from knowledge.duplicates import distinct
 from knowledge.filters import Mask
 from knowledge.full_text import FullTextMaker
@@ -19,11 +18,11 @@ from knowledge.process import in_thread_uncollected
 from knowledge.rows import Rows
 from knowledge.schema import IndexIdentity, to_table
 from knowledge.scope import Scope
-from knowledge.snapshot import CANDIDATES, Embedding
+from knowledge.snapshot import CANDIDATES, Embedding, Settled
 from knowledge.values import Hit, Stamp
 
 
-class WordSnapshot:
+class WordSnapshot(Settled):
     """A `Snapshot` of the ledger's newest version. Its hits have no cosine: `dense` is 0, which no vector's is.
     `score` is how much of the question a passage's words explain, so that it says something across searches too."""
 
@@ -39,14 +38,6 @@ class WordSnapshot:
     def is_small(self) -> bool:
         """See `Snapshot`."""
         return True
-
-    @property
-    def is_settled(self) -> bool:
-        """See `Snapshot`."""
-        return True
-
-    async def settle(self, background: Background) -> None:
-        """See `Snapshot`."""
 
     async def search(
         self, text: str, vector: Embedding, *, scope: Scope, top_k: int, full_text: bool = True

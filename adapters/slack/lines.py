@@ -95,7 +95,7 @@ class Line:
             failure = "no hello in time"
         except (aiohttp.ClientError, OSError, ValueError) as error:
             failure = type(error).__name__
-        except BaseException:
+        except BaseException:  # a cancellation, too, leaves nothing behind
             await session.close()
             raise
         await session.close()

@@ -81,6 +81,7 @@ def chat_of(prompt: Prompt, *, room: int, history_tokens: int, count: Count) -> 
     passages = [_passage(at, passage) for at, passage in enumerate(prompt.passages, 1)]
     said = [_said(entry) for entry in prompt.history]
     talked = _most_tokens([message["content"] for message in said], MESSAGE_TOKENS)
+    # Otherwise all of it fits, however many tokens it is.
     if _most_tokens(passages, PASSAGE_GAP) + min(talked, history_tokens) > left:
         passages = _fitting(passages, left, count)
         left -= sum(count(passage) + PASSAGE_GAP for passage in passages)

@@ -54,6 +54,6 @@ class KeptCopies:
             with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
                 stream.write(body)
             Path(name).replace(self._path)
-        except BaseException:
+        except BaseException:  # a cancellation, too, leaves nothing behind
             Path(name).unlink(missing_ok=True)
             raise

@@ -77,7 +77,7 @@ class Side:
         return await self._knowledge.retriever.search(self._question(number), top_k=TOP)
 
     async def embed(self, number: int) -> None:
-        """Has the question's vector ready: embedding is not what is measured here."""
+        """Has the question's vector ready: looked up, as embedding is not what is measured here."""
         await self._knowledge.retriever.embed_query(self._question(number))
 
     def _question(self, number: int) -> str:

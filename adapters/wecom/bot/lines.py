@@ -72,7 +72,7 @@ class Line:
             failure = NotReached(SUBSCRIBE, f"HTTP {error.status}")
         except (aiohttp.ClientError, OSError, ValueError) as error:
             failure = NotReached(SUBSCRIBE, type(error).__name__)
-        except BaseException:
+        except BaseException:  # a cancellation, too, leaves nothing behind
             await _closed(socket, session)
             raise
         await _closed(socket, session)
