@@ -52,6 +52,7 @@ async def _holds_and_goes_on(rig: SlackRig, beside: MemoryChannel, capture: pyte
     for number in range(2, 8):
         slack.people.says(f"D{number}", f"T{number}", user=f"U{number}")
     await until(lambda: not rig.channel.health().up)
+    await asyncio.sleep(PAUSE / 2)  # what was on its way when the token ended is refused as well
     since, before = time.monotonic(), len(slack.calls())
     await _writes_beside(rig, "T100")
     await until(lambda: beside.texts(MEMORY) == ["T100 完"], 2.0)
