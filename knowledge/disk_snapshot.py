@@ -12,8 +12,9 @@ from knowledge.full_text import Matches
 from knowledge.fusion import fuse, question_terms
 from knowledge.index import LiveTable
 from knowledge.lance import Expr, MatchQuery
-from knowledge.schema import SHOWN_COLUMNS, shown_columns, to_hit, vector_matrix
+from knowledge.schema import SHOWN_COLUMNS, vector_matrix
 from knowledge.scope import Scope
+from knowledge.shown import Shown
 from knowledge.snapshot import CANDIDATES, Embedding, Settled, summarize
 from knowledge.terms import SEPARATOR, terms_of
 from knowledge.values import CollectionSummary, Hit
@@ -80,7 +81,7 @@ class DiskSnapshot(Settled):
         return Matches(rows=found.column("_rowid").to_numpy().astype(np.intp), bm25=found.column("_score").to_numpy())
 
     def _rank(self, text: str, vector: Vector, taken: Any, matches: Matches, top_k: int) -> tuple[Hit, ...]:
-        columns = shown_columns(taken)
+        shown = Shown(taken)
         cosines = vector_matrix(taken.column("vector"), self.identity.dimension) @ vector
         scores = dict(zip(matches.rows.tolist(), matches.bm25.tolist(), strict=True))
         bm25 = np.array([scores.get(row, 0.0) for row in taken.column("_rowid").to_pylist()], dtype=np.float32)
@@ -92,8 +93,7 @@ class DiskSnapshot(Settled):
             passages=self._passages,
         )
         ranked = (
-            to_hit(
-                columns,
+            shown.hit(
                 int(at),
                 score=float(fused.score[at]),
                 dense=float(cosines[at]),

