@@ -31,6 +31,7 @@ from knowledge.errors import IndexUnreadableError, IndexUnwritableError
 from knowledge.indexing_apart import make_indexes_apart
 from knowledge.lance import Session, connect_async
 from knowledge.locks import exclusive
+from knowledge.process import lower_lance_threads
 from knowledge.schema import IndexIdentity, embedder_of, read_identity, read_stamp, vector_array, vector_matrix
 from knowledge.table_indexes import indexed_columns, make_indexes
 from knowledge.values import Stamp
@@ -44,6 +45,13 @@ LIVE = "live"
 # What LanceDB raises for a table, version or file that is not there or is damaged: it has no
 # error classes of its own for them.
 LANCE_ERRORS = (RuntimeError, OSError, ValueError)
+
+# Where LanceDB keeps the tag. It writes another file each time and gives it the name of the former one. Were it
+# elsewhere one day, there would be no signature.
+_TAG_FILE = Path(f"{PASSAGES}.lance", "_refs", "tags", f"{LIVE}.json")
+
+Signature = tuple[int, int, int]
+"""Of a file: when it was written, its length, its number."""
 
 # From so many passages on their indexes are made by a process apart: one starts within a second.
 _APART_FROM = 20_000
@@ -92,6 +100,7 @@ class KnowledgeIndex:
                 # LanceDB would make it too, but on the event loop.
                 await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
             connection = await _connected(uri)
+            await asyncio.to_thread(lower_lance_threads)
         except LANCE_ERRORS as error:
             raise IndexUnreadableError(
                 f"the knowledge index at {_shown(uri)} cannot be opened: {_line(error)}"
@@ -118,8 +127,17 @@ class KnowledgeIndex:
 
     # --- Reading ------------------------------------------------------------------------------------
 
+    async def signature(self) -> Signature | None:
+        """As long as it stays the same, so does the version in use. None where only `live_version` can tell.
+
+        LanceDB opens the table and reads its newest version to tell, with threads of its own: 3 ms.
+        """
+        if self._folder is None:
+            return None
+        return await asyncio.to_thread(_signature, self._folder / _TAG_FILE)
+
     async def live_version(self) -> int | None:
-        """The version in use, None before the first sync. A small read; made every second."""
+        """The version in use, None before the first sync."""
         table = await self._open(PASSAGES)
         return None if table is None else await _live(table)
 
@@ -331,6 +349,14 @@ class KnowledgeIndex:
 async def _connected(uri: str) -> Any:
     session = Session(index_cache_size_bytes=_INDEX_CACHE, metadata_cache_size_bytes=_METADATA_CACHE)
     return await connect_async(uri, session=session)
+
+
+def _signature(file: Path) -> Signature | None:
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def _local_folder(uri: str) -> Path | None:

@@ -12,8 +12,9 @@ from knowledge.embedders.base import Vector
 from knowledge.encoder import QueryEncoder
 from knowledge.errors import IndexUnreadableError, KnowledgeError
 from knowledge.hit_cache import Edition, HitCache, MemoryHits, SearchKey
-from knowledge.index import LANCE_ERRORS, KnowledgeIndex
+from knowledge.index import LANCE_ERRORS, KnowledgeIndex, Signature
 from knowledge.loading import load_snapshot
+from knowledge.process import collected_rarely
 from knowledge.reranking import CANDIDATES, Reranking
 from knowledge.schema import IndexIdentity, mismatch
 from knowledge.scope import Scope
@@ -24,8 +25,8 @@ from knowledge.wording import Wording
 
 log = logging.getLogger(__name__)
 
-# How often another process's sync is looked for, in seconds: .3 ms on this machine's disk, a request
-# that costs money on an object store.
+# How often another process's sync is looked for, in seconds: a look at one file on this machine's disk, a request that
+# costs money on an object store.
 _LOCAL_CHECK_SECONDS = 0.25
 _REMOTE_CHECK_SECONDS = 10.0
 
@@ -71,6 +72,7 @@ class Retriever:
         self._synonyms = synonyms or SynonymFile(None)
         self._reranking = reranking
         self._snapshot: Snapshot | None = None
+        self._signature: Signature | None = None
         self._checked = -float("inf")
         self._interval = _LOCAL_CHECK_SECONDS if index.is_local else _REMOTE_CHECK_SECONDS
         self._full_text = True
@@ -254,6 +256,12 @@ class Retriever:
             self._trouble = None
 
     async def _load(self, *, force: bool) -> None:
+        # Before the version is asked for: what changes in between is seen the next time.
+        signature = await self._index.signature()
+        if signature is not None and signature == self._signature and not (force or self._lost):
+            self._checked = time.monotonic()
+            return
+        self._signature = None
         try:
             version = await self._index.live_version()
         except LANCE_ERRORS as error:
@@ -271,6 +279,7 @@ class Retriever:
                 self._hits.follow(former.key, self._snapshot.key if self._snapshot else "")
             self._settle(self._snapshot)
             log.info("knowledge loaded", extra={"version": self.version})
+        self._signature = signature
         self._checked = time.monotonic()
 
     def _settle(self, snapshot: Snapshot | None) -> None:
@@ -294,7 +303,10 @@ class Retriever:
             if live.identity != self._identity:
                 raise mismatch(live.identity, self._identity)
             try:
-                return await load_snapshot(live, self._snapshot, searching=self._searching, background=self._background)
+                with collected_rarely():
+                    return await load_snapshot(
+                        live, self._snapshot, searching=self._searching, background=self._background
+                    )
             except LANCE_ERRORS as error:
                 # A sync that ended while we read has removed the version; the next one is there.
                 if attempt == 3:
