@@ -10,39 +10,30 @@ from pathlib import Path
 Search = Callable[[int], Awaitable[object]]
 """Asks the question of that number."""
 
-Prepare = Callable[[int], Awaitable[object]]
-
-
-async def nothing(number: int) -> None:
-    """A `Prepare`."""
-
-
 CALLERS = (1, 8, 32)
 REST_SECONDS = 5.0
 
 
 async def asked_for(
-    search: Search, numbers: Iterator[int], callers: int, *, prepare: Prepare = nothing, seconds: float = REST_SECONDS
+    search: Search, numbers: Iterator[int], callers: int, *, seconds: float = REST_SECONDS
 ) -> list[float]:
     """The milliseconds of every answer, for so many seconds."""
     until = time.perf_counter() + seconds
-    return await _asked(search, prepare, numbers, callers, lambda: time.perf_counter() < until)
+    return await _asked(search, numbers, callers, lambda: time.perf_counter() < until)
 
 
 async def asked_during(
-    search: Search, numbers: Iterator[int], callers: int, work: Awaitable[object], *, prepare: Prepare = nothing
+    search: Search, numbers: Iterator[int], callers: int, work: Awaitable[object]
 ) -> tuple[list[float], float]:
     """The same for as long as the work takes, and the seconds that it took."""
     started = time.perf_counter()
     task = asyncio.ensure_future(work)
-    times = await _asked(search, prepare, numbers, callers, lambda: not task.done())
+    times = await _asked(search, numbers, callers, lambda: not task.done())
     await task
     return times, time.perf_counter() - started
 
 
-async def _asked(
-    search: Search, prepare: Prepare, numbers: Iterator[int], callers: int, more: Callable[[], bool]
-) -> list[float]:
+async def _asked(search: Search, numbers: Iterator[int], callers: int, more: Callable[[], bool]) -> list[float]:
     times: list[float] = []
 
     async def ask() -> None:
@@ -50,7 +41,6 @@ async def _asked(
             number = next(numbers)
             # From here: a search that holds up the loop is waited for before it is begun, too.
             started = time.perf_counter()
-            await prepare(number)
             await search(number)
             times.append((time.perf_counter() - started) * 1000)
 

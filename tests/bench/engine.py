@@ -45,7 +45,7 @@ CONCURRENCY = {1: 8, 8: 16, 32: 32}
 """Outputs side by side, and how many questions are asked that way in a round."""
 ROUNDS = 2
 REST_SECONDS = 2.0
-ALONE = 16
+ALONE = 30
 CONVERSATIONS = 10
 TURNS = 4
 TIME_LIMIT_SECONDS = 1800.0

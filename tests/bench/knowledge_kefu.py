@@ -1,7 +1,7 @@
 """kefu's side of `make bench-knowledge`: `python -m tests.bench.knowledge_kefu MATERIAL WORK` prints a JSON object.
 
-Everything goes through the product's front door. Only the embedder is a stand-in that knows every vector, so a figure
-holds what kefu does around an embedding and not the embedding. Every question is another, with its number at
+Everything goes through the product's front door. Only the embedder is a stand-in that knows every passage's vector, and
+a question's is at hand when it is asked, as it is on the other side. Every question is another, with its number at
 its end, so that none is answered from a cache.
 """
 
@@ -22,8 +22,9 @@ import numpy as np
 from knowledge.config import KnowledgeConfig
 from knowledge.documents import SourceContents
 from knowledge.embedders.base import Kind, Vector
+from knowledge.encoder import QueryEncoder
 from knowledge.memory_snapshot import MemorySnapshot
-from knowledge.process import giving_way, in_thread_uncollected
+from knowledge.process import giving_way
 from knowledge.schema import embedded_texts
 from knowledge.scope import Scope
 from knowledge.service import Knowledge, open_knowledge
@@ -41,8 +42,6 @@ class LookedUp:
 
     def __init__(self, passages: Sequence[Passages], questions: Passages) -> None:
         self.dimension = questions.vectors.shape[1]
-        texts = (" ".join(text.split()) for text in questions.texts)
-        self._questions = dict(zip(texts, questions.vectors, strict=True))
         self._passages: dict[str, Vector] = {}
         for part in passages:
             for title, text, vector in zip(part.titles, part.texts, part.vectors, strict=True):
@@ -51,8 +50,6 @@ class LookedUp:
                 self._passages.update(dict.fromkeys(embedded_texts(chunk), vector))
 
     def embed(self, texts: Sequence[str], kind: Kind) -> Vector:
-        if kind == "query":
-            return np.stack([self._questions[text.rpartition(" ")[0]] for text in texts])
         return np.stack([self._passages[text] for text in texts])
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
@@ -73,15 +70,12 @@ class Side:
         self.numbers = itertools.count()
 
     async def hybrid(self, number: int) -> tuple[Hit, ...]:
-        """What the product does for a question."""
-        return await self._knowledge.retriever.search(self._question(number), top_k=TOP)
-
-    async def embed(self, number: int) -> None:
-        """Has the question's vector ready: looked up, as embedding is not what is measured here."""
-        await self._knowledge.retriever.embed_query(self._question(number))
-
-    def _question(self, number: int) -> str:
-        return f"{self._texts[number % len(self._texts)]} {number}"
+        """What the product does for a question whose vector it knows."""
+        place = number % len(self._texts)
+        question = QueryEncoder.prepare(f"{self._texts[place]} {number}")
+        retriever = self._knowledge.retriever
+        retriever._encoder._vectors.put(question, self._vectors[place])
+        return await retriever.search(question, top_k=TOP)
 
     async def dense(self, number: int) -> tuple[Hit, ...]:
         """By meaning alone, as where the full-text index is damaged: what Chroma does."""
@@ -120,7 +114,7 @@ def source(parts: Sequence[Passages]) -> Callable[[], Awaitable[SourceContents]]
                 documents[place] = Document(id=f"kb.jsonl#{place}", title=title, text=text, format="row")
         return SourceContents(documents=tuple(documents.values()), problems=())
 
-    return lambda: in_thread_uncollected(read)
+    return lambda: asyncio.to_thread(read)
 
 
 async def measure(material: Path, work: Path) -> dict[str, Any]:
@@ -162,7 +156,7 @@ async def at_rest(search: Search, side: Side) -> dict[str, Any]:
     rows = {}
     for callers in CALLERS:
         spent = time.process_time()
-        times = await asked_for(search, side.numbers, callers, prepare=side.embed)
+        times = await asked_for(search, side.numbers, callers)
         spent = time.process_time() - spent
         rows[str(callers)] = figures(times) | {"cpu": spent / len(times) * 1000}
     return rows
@@ -174,7 +168,7 @@ async def during_syncs(
     rows, longest = {}, 0.0
     for callers, part in zip(CALLERS, changed, strict=True):
         work = knowledge.sync_from(source([passages, part]))
-        times, seconds = await asked_during(search, side.numbers, callers, work, prepare=side.embed)
+        times, seconds = await asked_during(search, side.numbers, callers, work)
         rows[str(callers)] = figures(times)
         longest = max(longest, seconds)
     return rows, longest
