@@ -4,18 +4,18 @@ import asyncio
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from knowledge.process import NICENESS, rest_after
+
 T = TypeVar("T")
 
 Pause = Callable[[], None]
-"""Called by the work between two steps of some 50 ms: raises when it is not wanted any more."""
-
-# Where others want the processor, a third of what each of them has. Not less: the next version is waited for too, and
-# the thread holds the interpreter's lock for moments.
-_NICENESS = 5
+"""Called by the work between two steps of some 50 ms: rests while there are searches, and raises when the work is not
+wanted any more."""
 
 
 class Searching:
@@ -49,9 +49,14 @@ class Background:
         """Runs it after what is there already. Cancelling ends it at its next pause."""
         unwanted = threading.Event()
 
+        began = time.perf_counter()
+
         def pause() -> None:
+            nonlocal began
+            rest_after(time.perf_counter() - began)
             if unwanted.is_set():
                 raise _UnwantedError
+            began = time.perf_counter()
 
         self._unwanted.add(unwanted)
         try:
@@ -72,4 +77,4 @@ class Background:
 def _give_way() -> None:
     # Elsewhere a thread has no niceness of its own, and the process is to keep its.
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

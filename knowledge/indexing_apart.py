@@ -12,8 +12,9 @@ import sys
 import threading
 from pathlib import Path
 
-# Where others want the processor, a third of what each of them has. Not less: what is being made is waited for too.
-_NICENESS = 5
+# They give way to LanceDB's threads in the process that searches (`knowledge.process.NICENESS`), which answer in a
+# knowledge so large that it is searched on the disk.
+_NICENESS = 10
 _LIMIT_SECONDS = 3600.0
 _ENVIRONMENT = {"PATH": os.defpath, "LANG": "C.UTF-8"}
 

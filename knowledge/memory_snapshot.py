@@ -21,7 +21,7 @@ from knowledge.fusion import fuse, question_terms
 from knowledge.index import LiveTable
 from knowledge.inverted_file import FLAT_UP_TO, InvertedFile, Middles, sort_into, train
 from knowledge.passages import Passages
-from knowledge.process import note_search, return_freed_memory
+from knowledge.process import let_go, note_search, return_freed_memory
 from knowledge.schema import SHOWN_COLUMNS, vector_matrix
 from knowledge.scope import Scope
 from knowledge.snapshot import CANDIDATES, Embedding, Snapshot
@@ -147,7 +147,17 @@ class _Reading:
     def snapshot(self, live: LiveTable, schema: Any, searching: Searching) -> MemorySnapshot:
         shown = pa.Table.from_batches(self._shown, schema)
         self._shown.clear()
-        return MemorySnapshot(live, shown, self.matrix, self._full_text.made(), searching=searching)
+        made = MemorySnapshot(live, shown, self.matrix, self._full_text.made(), searching=searching)
+        read = [shown]
+        del shown
+        let_go(read)
+        return made
+
+
+def _with_rest(work: Callable[[], T], pause: Pause) -> T:
+    done = work()
+    pause()
+    return done
 
 
 async def load_into_memory(
@@ -160,7 +170,7 @@ async def load_into_memory(
 
     async def run(work: Callable[[], T]) -> T:
         # What takes seconds gives way to the searches; what takes moments is waited for.
-        return await (background.run(lambda _: work()) if count > FLAT_UP_TO else asyncio.to_thread(work))
+        return await (background.run(partial(_with_rest, work)) if count > FLAT_UP_TO else asyncio.to_thread(work))
 
     reading = _Reading(count, live.identity.dimension)
     batches = await live.table.query().select([*SHOWN_COLUMNS, "terms", "vector"]).to_batches()

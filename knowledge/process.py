@@ -3,14 +3,16 @@
 All of it is for the whole process and only makes it slower or larger where it cannot be had.
 """
 
-import asyncio
 import ctypes
 import gc
+import os
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -27,13 +29,22 @@ _KEPT_BYTES = 2 * 1024 * 1024
 
 _SWITCH_SECONDS = 0.0001
 
+NICENESS = 5
+"""Of a thread that gives way. Where others want the processor, it has a third of what each of them has. Not less: what
+it does is waited for too, and it holds the interpreter's lock for moments."""
+
+_LANCE_THREADS = "lance"
+
 # Collections of the youngest objects before older ones are looked at, too.
 _NEVER = 1_000_000
 
-# Items between two looks at the clock; how long is worked before a rest, rested at most, and a search counts as there.
+# Items between two looks at the clock; how long is worked before a rest, how many times as long the rest is, and at
+# most; and how long a search counts as there.
 _LOOKED_AT_ONCE = 32
-_WORKED_SECONDS = 0.002
+_WORKED_SECONDS = 0.001
+_RESTS = 3
 _RESTED_SECONDS = 0.01
+_RESTED_AT_MOST = 0.1
 _SEARCHED_SECONDS = 0.1
 
 
@@ -91,6 +102,27 @@ def return_freed_memory() -> None:
         trim(0)
 
 
+def let_go(tables: list[Any]) -> None:
+    """Frees the memory of Arrow tables that nobody else holds, batch by batch. Of 100,000 passages at once it takes
+    60 ms, in which no other thread can do anything."""
+    while tables:
+        batches = tables.pop().to_batches()
+        while batches:
+            batches.pop()
+
+
+def lower_lance_threads() -> None:
+    """LanceDB's threads give way to those that answer: what they do is for the next version. Those that it starts
+    later are as those that start them."""
+    # Elsewhere a thread has no niceness of its own, and the process is to keep its.
+    if sys.platform != "linux":
+        return
+    for thread in Path("/proc/self/task").iterdir():
+        with suppress(OSError):  # one that has just ended
+            if (thread / "comm").read_text(encoding="utf-8", errors="replace").startswith(_LANCE_THREADS):
+                os.setpriority(os.PRIO_PROCESS, int(thread.name), NICENESS)
+
+
 class _Searches:
     """When one was made last in this process, as time.perf_counter() counts."""
 
@@ -103,37 +135,53 @@ def note_search() -> None:
 
 
 def giving_way(items: Iterable[T]) -> Iterator[T]:
-    """Hands on the many items of a thread that computes in Python. After every two milliseconds of work it rests as
-    long, while there are searches: they then get more of the interpreter than their half."""
+    """Hands on the many items of a thread that computes in Python. After every millisecond of work it rests three
+    times as long, while there are searches: they then have nearly all of the interpreter."""
     since = time.perf_counter()
     for count, item in enumerate(items, start=1):
         yield item
         if count % _LOOKED_AT_ONCE == 0 and (now := time.perf_counter()) - since > _WORKED_SECONDS:
-            if now - _Searches.last < _SEARCHED_SECONDS:
-                time.sleep(min(now - since, _RESTED_SECONDS))
+            if _is_searched(now):
+                time.sleep(min(_RESTS * (now - since), _RESTED_SECONDS))
             since = time.perf_counter()
 
 
-async def in_thread_uncollected(work: Callable[..., T], *arguments: object) -> T:
-    """As asyncio.to_thread, for work of seconds that makes very many small objects, none of them in a circle.
+def rest_after(worked: float) -> None:
+    """A rest as long as the step before it took, in seconds, while there are searches: for threads that compute outside
+    of the interpreter, and take nothing from searches but the memory's bandwidth. Blocks."""
+    if _is_searched(time.perf_counter()):
+        time.sleep(min(worked, _RESTED_AT_MOST))
 
-    Python would look through all of them again and again for circles, with every thread standing still meanwhile: a
-    tenth of a second and more each time for 100,000 documents.
+
+def _is_searched(now: float) -> bool:
+    return now - _Searches.last < _SEARCHED_SECONDS
+
+
+class _Collecting:
+    """How many want the collector to look at little, and what is set again after the last of them."""
+
+    lock = threading.Lock()
+    wanted = 0
+    before = (0, 0, 0)
+
+
+@contextmanager
+def collected_rarely() -> Iterator[None]:
+    """For work of seconds that makes very many small objects, few of them in circles, in whatever threads.
+
+    Python would look through all of them again and again for circles, with every thread standing still meanwhile: 50 ms
+    and more each time for 100,000 documents. New objects are still looked at, some hundreds at a time: most are tuples
+    of texts, which Python then leaves alone for good. With no look at all they would be looked at together afterwards.
     """
-    return await asyncio.to_thread(uncollected, work, *arguments)
-
-
-def uncollected(work: Callable[..., T], *arguments: object) -> T:
-    """The same in a thread that is there already.
-
-    New objects are still looked at, some hundreds at a time: most are tuples of texts, which Python then leaves alone
-    for good. With no look at all they would be looked at together as soon as the work is done.
-    """
-    before = gc.get_threshold()
-    if before[1] >= _NEVER:
-        return work(*arguments)
-    gc.set_threshold(before[0], _NEVER, _NEVER)
+    with _Collecting.lock:
+        _Collecting.wanted += 1
+        if _Collecting.wanted == 1:
+            _Collecting.before = gc.get_threshold()
+            gc.set_threshold(_Collecting.before[0], _NEVER, _NEVER)
     try:
-        return work(*arguments)
+        yield
     finally:
-        gc.set_threshold(*before)
+        with _Collecting.lock:
+            _Collecting.wanted -= 1
+            if not _Collecting.wanted:
+                gc.set_threshold(*_Collecting.before)

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from knowledge.embedders.base import Embedder, Vector
 from knowledge.index import KnowledgeIndex
-from knowledge.process import giving_way, in_thread_uncollected
+from knowledge.process import giving_way
 from knowledge.schema import IndexIdentity, embed_chunks, to_table, vector_key, vector_matrix
 from knowledge.values import Chunk, Stamp
 
@@ -55,11 +55,9 @@ class RowMaker:
         :param kept: rows of `present` that are taken as they are, None for none.
         :param known: further vectors that need no embedding.
         """
-        vectors = await in_thread_uncollected(
-            self._known, fresh, known, *await self._index.staged(self._identity), present
-        )
+        vectors = await asyncio.to_thread(self._known, fresh, known, *await self._index.staged(self._identity), present)
         embedded = await self._embed_missing(fresh, vectors, progress)
-        return await in_thread_uncollected(self._assemble, fresh, kept, vectors, stamp), embedded
+        return await asyncio.to_thread(self._assemble, fresh, kept, vectors, stamp), embedded
 
     def _known(
         self, fresh: Rows, shipped: KnownVectors, staged_keys: Sequence[str], staged: Vector, present: Any | None

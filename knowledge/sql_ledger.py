@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from knowledge.errors import LedgerError, SyncBusyError
 from knowledge.ledger import Change, DocumentKey, Passages, Version, decode, encode
-from knowledge.process import giving_way, uncollected
+from knowledge.process import collected_rarely, giving_way
 
 T = TypeVar("T")
 
@@ -79,9 +79,10 @@ class SqlLedger:
 
         def work(connection: Connection) -> dict[DocumentKey, str]:
             rows = connection.execute(query.execution_options(yield_per=_READ_AT_ONCE))
-            return {(row[0], row[1]): row[2] for row in giving_way(rows)}
+            with collected_rarely():
+                return {(row[0], row[1]): row[2] for row in giving_way(rows)}
 
-        return await self._read(partial(uncollected, work))
+        return await self._read(work)
 
     async def passages(self, digests: Collection[str]) -> dict[str, Passages]:
         """See `Ledger`."""

@@ -3,8 +3,10 @@
 How ledger and index then go to that version, in one step, is in `knowledge.transition`.
 """
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 
@@ -13,7 +15,7 @@ from knowledge.documents import SourceContents
 from knowledge.errors import IndexMissingError, IndexOutdatedError, LedgerError
 from knowledge.index import KnowledgeIndex
 from knowledge.ledger import DocumentKey, Ledger, VersionKind, documents_of
-from knowledge.process import giving_way, in_thread_uncollected
+from knowledge.process import collected_rarely, giving_way
 from knowledge.rows import KnownVectors, Progress
 from knowledge.transition import Target, Transition
 from knowledge.values import Problem, Stamp, SyncReport
@@ -38,6 +40,12 @@ class Sync:
         self._transition = transition
         self._keep = keep_versions
 
+    @asynccontextmanager
+    async def _writing(self) -> AsyncIterator[None]:
+        with collected_rarely():
+            async with self._index.writing():
+                yield
+
     async def sync(
         self, read: Read, *, collection: str, rebuild: bool, known: KnownVectors, progress: Progress | None
     ) -> SyncReport:
@@ -49,7 +57,7 @@ class Sync:
         Raises SourceError for a source that is not there, SyncBusyError, IndexMismatchError when the index
         belongs to another embedder (and not `rebuild`), IndexUnreadableError (likewise), LedgerError.
         """
-        async with self._index.writing():
+        async with self._writing():
             # Inside: what another sync committed meanwhile must not be replaced by what was read before it.
             source = await _read({collection: read})
             standing = await self._transition.stand(anew=rebuild)
@@ -61,7 +69,7 @@ class Sync:
                 others = {key: digest for key, digest in documents if key[0] != collection}
                 return self._target(others, source, before=before, kind="sync", collection=collection)
 
-            target, problems = await in_thread_uncollected(make)
+            target, problems = await asyncio.to_thread(make)
             report = await self._transition.become(target, standing, anew=rebuild, known=known, progress=progress)
         return _of_collection(report, problems, target)
 
@@ -70,14 +78,14 @@ class Sync:
         something, whatever it is. Raises as `sync` does."""
         if await self._is_filled():
             return None
-        async with self._index.writing():
+        async with self._writing():
             if await self._is_filled():
                 return None
             source = await _read(sources)
             standing = await self._transition.stand(anew=False)
             names = ", ".join(sources)
             make = partial(self._target, {}, source, before={}, kind="samples", collection=names)
-            target, problems = await in_thread_uncollected(make)
+            target, problems = await asyncio.to_thread(make)
             report = await self._transition.become(target, standing, anew=False, known=known, progress=None)
         return _of_collection(report, problems, target)
 
@@ -101,7 +109,7 @@ class Sync:
             log.warning("the knowledge index is gone; it is made anew from the ledger")
             await self.catch_up(damaged=False, known=known, progress=None)
             return
-        async with self._index.writing():
+        async with self._writing():
             if not await self._index.finish(head.stamp):
                 log.warning(
                     "the knowledge index is not the ledger's newest version; the next sync or rebuild makes it so",
@@ -111,7 +119,7 @@ class Sync:
     async def finish(self, stamp: Stamp) -> bool:
         """Whether a killed sync's rows of this version were all there, and are searched from here on. Raises
         SyncBusyError, IndexUnwritableError."""
-        async with self._index.writing():
+        async with self._writing():
             return await self._index.finish(stamp)
 
     async def catch_up(self, *, damaged: bool, known: KnownVectors, progress: Progress | None) -> None:
@@ -122,7 +130,7 @@ class Sync:
 
         Raises as `sync` does.
         """
-        async with self._index.writing():
+        async with self._writing():
             head = await self._ledger.head()
             if head is None:
                 return
@@ -138,7 +146,7 @@ class Sync:
 
         Raises IndexMissingError when the ledger is empty and there is no index either, or as `sync` does.
         """
-        async with self._index.writing():
+        async with self._writing():
             standing = await self._transition.stand(anew=True)
             if standing.head is None:
                 raise IndexMissingError("nothing is indexed yet; run `kefu knowledge sync PATH`")
@@ -148,7 +156,7 @@ class Sync:
     async def rollback(self, number: int, *, known: KnownVectors, progress: Progress | None) -> SyncReport:
         """Makes the documents of an older version the newest one. Raises LedgerError for a version that is not kept,
         or as `sync` does."""
-        async with self._index.writing():
+        async with self._writing():
             standing = await self._transition.stand(anew=False)
             documents = await documents_of(self._ledger, number)
             target = Target(documents=documents, contents={}, kind="rollback", basis=number)
@@ -157,7 +165,7 @@ class Sync:
     async def forget(self, document: str, *, collection: str | None, known: KnownVectors) -> SyncReport:
         """Takes a document out of the newest version and every older one. Raises LedgerError when none has it, or as
         `sync` does; forgetting again ends what was interrupted."""
-        async with self._index.writing():
+        async with self._writing():
             standing = await self._transition.stand(anew=False)
             named = await self._ledger.named(document)
             keys = {key for key in named if collection in (None, key[0])}

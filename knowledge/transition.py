@@ -23,7 +23,7 @@ from knowledge.ledger import (
     digest_of,
     following,
 )
-from knowledge.process import in_thread_uncollected
+from knowledge.process import let_go
 from knowledge.rows import KnownVectors, Progress, RowMaker, rows_without
 from knowledge.schema import IndexIdentity, mismatch, to_chunks
 from knowledge.values import SyncReport
@@ -143,7 +143,7 @@ class Transition:
         self, target: Target, standing: Standing, *, anew: bool, known: KnownVectors, progress: Progress | None
     ) -> SyncReport:
         """The step from one version to the next. What may fail stands before the commit, so that it changes nothing."""
-        change = await in_thread_uncollected(Change.between, standing.documents, target.documents)
+        change = await asyncio.to_thread(Change.between, standing.documents, target.documents)
         version, embedded = standing.head, 0
         if version is None or not change.is_empty:
             version = following(
@@ -201,13 +201,20 @@ class Transition:
         keys = target.documents.keys()
         if present is not None and standing.is_head:
             keys = change.put.keys()
-            kept = await in_thread_uncollected(rows_without, present, change.dropped | change.put.keys())
+            kept = await asyncio.to_thread(rows_without, present, change.dropped | change.put.keys())
         contents = await self._contents(target, {target.documents[key] for key in keys})
         fresh = [(key[0], chunk) for key in keys for chunk in contents[target.documents[key]]]
         rows, embedded = await self._rows.make(
             fresh, version.stamp, present=present, kept=kept, known=known, progress=progress
         )
-        return await self._index.write(rows), embedded
+        held = [table for table in (present, kept, rows) if table is not None]
+        del present, kept
+        try:
+            written = await self._index.write(rows)
+        finally:
+            del rows
+            await asyncio.to_thread(let_go, held)
+        return written, embedded
 
     async def _contents(self, target: Target, digests: set[str]) -> Mapping[str, Passages]:
         stored = await self._ledger.passages(digests - target.contents.keys())

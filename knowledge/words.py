@@ -4,6 +4,7 @@ No vectors are needed, so it is there in seconds, where embedding a large knowle
 leaves nothing on the disk.
 """
 
+import asyncio
 from collections.abc import Iterator
 
 import numpy as np
@@ -14,7 +15,7 @@ from knowledge.full_text import FullTextMaker
 from knowledge.fusion import explained_share, question_terms
 from knowledge.ledger import Ledger
 from knowledge.passages import Passages
-from knowledge.process import in_thread_uncollected
+from knowledge.process import collected_rarely
 from knowledge.rows import Rows
 from knowledge.schema import IndexIdentity, to_table
 from knowledge.scope import Scope
@@ -67,10 +68,11 @@ async def load_words(ledger: Ledger, identity: IndexIdentity) -> WordSnapshot | 
     head = await ledger.head()
     if head is None:
         return None
-    documents = await ledger.documents(head.number)
-    contents = await ledger.passages(set(documents.values()))
-    rows = [(key[0], chunk) for key, digest in documents.items() for chunk in contents.get(digest, ())]
-    return await in_thread_uncollected(searchable, rows, head.stamp, identity)
+    with collected_rarely():
+        documents = await ledger.documents(head.number)
+        contents = await ledger.passages(set(documents.values()))
+        rows = [(key[0], chunk) for key, digest in documents.items() for chunk in contents.get(digest, ())]
+        return await asyncio.to_thread(searchable, rows, head.stamp, identity)
 
 
 def searchable(rows: Rows, stamp: Stamp, identity: IndexIdentity) -> WordSnapshot:

@@ -9,7 +9,6 @@ from typing import Protocol
 
 from knowledge.documents import Converter, SourceContents
 from knowledge.documents.files import merged, read_source
-from knowledge.process import in_thread_uncollected
 
 
 class Source(Protocol):
@@ -62,7 +61,7 @@ async def read_all(sources: Sequence[Source]) -> SourceContents:
     converter = Converter()
     try:
         parts = [(source.name, await source.read(converter)) for source in sources]
-        return await in_thread_uncollected(merged, parts)
+        return await asyncio.to_thread(merged, parts)
     finally:
         # Also when this is cancelled: a long document would hold up the end of the process.
         await asyncio.to_thread(converter.close)

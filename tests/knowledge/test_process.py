@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import threading
 import time
@@ -11,12 +12,11 @@ import numpy as np
 import pytest
 
 from knowledge.process import (
+    collected_rarely,
     giving_way,
-    in_thread_uncollected,
     note_search,
     return_freed_memory,
     return_large_blocks,
-    uncollected,
     use_one_blas_thread,
 )
 
@@ -65,19 +65,22 @@ async def test_work_of_many_objects_is_looked_through_some_at_a_time_only() -> N
 
     def work() -> list[tuple[str, str]]:
         # Within it as well: two of them at a time end as one does.
-        return uncollected(lambda: [(f"{number}", "text") for number in range(100_000)])
+        with collected_rarely():
+            return [(f"{number}", "text") for number in range(100_000)]
 
     gc.callbacks.append(watch)
     try:
-        kept = await in_thread_uncollected(work)
+        with collected_rarely():
+            kept = await asyncio.to_thread(work)
+            assert gc.get_threshold() != before
         assert len(kept) == 100_000
         assert set(looked_at) == {0}
     finally:
         gc.callbacks.remove(watch)
     assert gc.get_threshold() == before
     assert not gc.is_tracked(kept[500]), "seen once, and left alone for good"
-    with pytest.raises(ZeroDivisionError):
-        await in_thread_uncollected(lambda: 1 // 0)
+    with pytest.raises(ZeroDivisionError), collected_rarely():
+        await asyncio.to_thread(lambda: 1 // 0)
     assert gc.get_threshold() == before
 
 
