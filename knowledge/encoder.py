@@ -43,6 +43,12 @@ class QueryEncoder:
 
     async def encode(self, text: str) -> Vector:
         """Shape (dimension,), length 1."""
+        begun = self.begin(text)
+        # Several may wait for one question; one that gives up leaves it to the others.
+        return await asyncio.shield(begun) if isinstance(begun, asyncio.Future) else begun
+
+    def begin(self, text: str) -> Vector | asyncio.Future[Vector]:
+        """The question's vector, where it was asked lately; where not, a thread begins to make it."""
         question = self.prepare(text)
         vector = self._vectors.get(question)
         if vector is not None:
@@ -54,8 +60,7 @@ class QueryEncoder:
             self._waiting.append((question, future))
             if len(self._workers) < self._threads:
                 self._workers.add(asyncio.create_task(self._work()))
-        # Several may wait for one question; one that gives up leaves it to the others.
-        return await asyncio.shield(future)
+        return future
 
     async def encode_all(self, texts: Sequence[str]) -> Vector:
         """Shape (len(texts), dimension)."""

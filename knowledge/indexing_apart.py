@@ -24,20 +24,14 @@ async def make_indexes_apart(folder: Path, table: str, columns: tuple[str, ...])
 
     Ends with this process, however that ends.
     """
+    starting = asyncio.create_task(asyncio.to_thread(_start, folder, table, columns))
     try:
-        process = await asyncio.to_thread(_start, folder, table, columns)
-    except OSError:
-        return False
-    try:
+        process = await asyncio.shield(starting)
         return await asyncio.to_thread(process.wait, _LIMIT_SECONDS) == 0
-    except subprocess.TimeoutExpired:
+    except (OSError, subprocess.TimeoutExpired):
         return False
     finally:
-        process.kill()
-        with contextlib.suppress(OSError):
-            if process.stdin is not None:
-                process.stdin.close()
-        await asyncio.shield(asyncio.to_thread(process.wait))
+        await asyncio.shield(_end(starting))
 
 
 def _start(folder: Path, table: str, columns: tuple[str, ...]) -> "subprocess.Popen[bytes]":
@@ -49,6 +43,16 @@ def _start(folder: Path, table: str, columns: tuple[str, ...]) -> "subprocess.Po
         # It needs no setting of ours, and secrets are among them.
         env=_ENVIRONMENT,
     )
+
+
+async def _end(starting: "asyncio.Task[subprocess.Popen[bytes]]") -> None:
+    """Ends the process, also one that is just being started."""
+    with contextlib.suppress(OSError):
+        process = await starting
+        process.kill()
+        await asyncio.to_thread(process.wait)
+        if process.stdin is not None:
+            process.stdin.close()
 
 
 def _end_with_parent() -> None:

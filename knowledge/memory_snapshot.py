@@ -95,16 +95,15 @@ class MemorySnapshot:
         if inside is not None and not inside.any():
             return ()
         words = text if full_text else ""
-        asked = await vector()
-        if self.vectors.is_quick(inside):
-            return self._found(words, asked, inside, top_k)
-        return await self._searching.run(partial(self._found, words, asked, inside, top_k))
-
-    def _found(self, text: str, asked: Vector, inside: Mask | None, top_k: int) -> tuple[Hit, ...]:
-        note_search()
         count = max(CANDIDATES, top_k)
-        matches = self.passages.match(text, inside, count)
-        return distinct(self._ranked(text, asked, inside, matches, count), top_k)
+        match = partial(self.passages.match, words, inside, count)
+        note_search()
+        if self.vectors.is_quick(inside):
+            # First, while the question is being embedded.
+            matches = match()
+            return distinct(self._ranked(words, await vector(), inside, matches, count), top_k)
+        asked = await vector()
+        return await self._searching.run(lambda: distinct(self._ranked(words, asked, inside, match(), count), top_k))
 
     def _ranked(self, text: str, asked: Vector, inside: Mask | None, matches: Matches, count: int) -> Iterator[Hit]:
         found = self.vectors.search(asked, inside, count=count, also=matches.rows)

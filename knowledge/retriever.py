@@ -163,16 +163,15 @@ class Retriever:
         """Begins a search that will be asked for in a moment, unless others are under way: then it would only stand in
         their way. What becomes of it, whoever asks for it is told."""
         if not self._flights and self._expected is None and self._encoder.prepare(query):
+            # At once, beside the look for a newer version.
+            self._encoder.begin(query)
             self._expected = asyncio.create_task(self._search_ahead(query, collections, top_k))
 
     async def _search_ahead(self, query: str, collections: Sequence[str], top_k: int) -> None:
         try:
-            async with asyncio.TaskGroup() as tasks:
-                # Beside the look for a newer version.
-                tasks.create_task(self._encoder.encode(query))
-                tasks.create_task(self.search(query, collections=collections, top_k=top_k))
-        except* Exception as failures:  # noqa: BLE001 - whoever asks for it gets the error
-            log.debug("a search ahead of its question failed", extra={"kinds": len(failures.exceptions)})
+            await self.search(query, collections=collections, top_k=top_k)
+        except Exception as error:  # noqa: BLE001 - whoever asks for it gets the error
+            log.debug("a search ahead of its question failed", extra={"kind": type(error).__name__})
         finally:
             self._expected = None
 
