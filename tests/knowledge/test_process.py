@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
+import sys
 import threading
 import time
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from knowledge.index import KnowledgeIndex
 from knowledge.process import (
+    NICENESS,
     collected_rarely,
     giving_way,
+    let_go,
     note_search,
+    rest_after,
     return_freed_memory,
     return_large_blocks,
     use_one_blas_thread,
@@ -94,7 +101,48 @@ def test_many_items_are_handed_on_with_rests_while_there_are_searches(monkeypatc
     note_search()
     assert list(giving_way(map(_worked, range(96)))) == list(range(96))
     assert len(rests) >= 2
-    assert all(0.002 < rest <= 0.01 for rest in rests)
+    assert all(0.003 < rest <= 0.01 for rest in rests)
+
+
+def test_a_step_outside_of_the_interpreter_is_followed_by_as_long_a_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    rests: list[float] = []
+    monkeypatch.setattr("knowledge.process.time.sleep", rests.append)
+    monkeypatch.setattr("knowledge.process._Searches.last", -float("inf"))
+    rest_after(0.05)
+    assert rests == []
+    note_search()
+    rest_after(0.05)
+    rest_after(30.0)
+    assert rests == [0.05, 0.1]
+
+
+def test_tables_are_let_go_whole() -> None:
+    pool = pa.default_memory_pool()
+    before = pool.bytes_allocated()
+    tables = [pa.table({"text": ["long enough to be counted"] * 50_000}) for _ in range(3)]
+    tables.append(pa.concat_tables(tables))
+    assert pool.bytes_allocated() > before + 3_000_000
+    let_go(tables)
+    assert tables == []
+    assert pool.bytes_allocated() == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have a niceness of their own on Linux alone")
+async def test_lance_gives_way_and_nothing_else_does(tmp_path: Path) -> None:
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    index = await KnowledgeIndex.connect(str(tmp_path / "index"))
+    try:
+        assert await index.open_live() is None
+        niceness = {
+            (task / "comm").read_text().strip(): int((task / "stat").read_text().rsplit(")", 1)[1].split()[16])
+            for task in Path("/proc/self/task").iterdir()
+        }
+    finally:
+        index.close()
+    lance = {name: nice for name, nice in niceness.items() if name.startswith("lance")}
+    assert lance
+    assert set(lance.values()) == {max(NICENESS, own)}
+    assert os.getpriority(os.PRIO_PROCESS, 0) == own
 
 
 def _worked(number: int) -> int:

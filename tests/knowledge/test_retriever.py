@@ -15,6 +15,9 @@ from knowledge import table_indexes
 from knowledge.config import KnowledgeConfig
 from knowledge.embedders.base import Kind, Vector
 from knowledge.errors import EmbedderError
+from knowledge.index import KnowledgeIndex
+from knowledge.memory_snapshot import MemorySnapshot
+from knowledge.scope import Scope
 from knowledge.service import Knowledge, open_knowledge
 from knowledge.values import Hit
 from tests.knowledge.hashing import HashingEmbedder
@@ -210,6 +213,42 @@ async def test_a_sync_of_another_process_is_followed(
         await other.sync([write("shop.jsonl", [{"id": "new", "question": "refund", "answer": "new"}])])
     (hit,) = await knowledge.retriever.search("refund")
     assert hit.answer == "new"
+
+
+async def test_what_has_not_changed_is_not_opened(
+    knowledge: Knowledge, config: KnowledgeConfig, shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await knowledge.sync([shop])
+    opened: list[int | None] = []
+    live_version = KnowledgeIndex.live_version
+
+    async def watched(index: KnowledgeIndex) -> int | None:
+        opened.append(await live_version(index))
+        return opened[-1]
+
+    monkeypatch.setattr(KnowledgeIndex, "live_version", watched)
+    knowledge.retriever._interval = 0.0
+    for number in range(3):
+        assert await knowledge.retriever.search(f"refund {number}")
+    assert opened == []
+    shutil.rmtree(Path(config.uri) / "passages.lance")
+    assert await knowledge.retriever.search("refund, the folder gone")
+    assert opened == [None]
+
+
+async def test_words_are_looked_up_while_the_question_is_embedded(knowledge: Knowledge, shop: Path) -> None:
+    await knowledge.sync([shop])
+    snapshot = knowledge.retriever._snapshot
+    assert isinstance(snapshot, MemorySnapshot)
+    matched: list[str] = []
+    match = snapshot.passages.match
+    snapshot.passages.match = lambda text, *rest: matched.append(text) or match(text, *rest)  # type: ignore[assignment, func-returns-value]
+
+    async def vector() -> Vector:
+        assert matched == ["refund"]
+        return await knowledge.retriever.embed_query("refund")
+
+    assert await snapshot.search("refund", vector, scope=Scope.of(["default"]), top_k=3)
 
 
 @pytest.mark.usefixtures("on_disk")
