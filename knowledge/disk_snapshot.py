@@ -12,7 +12,7 @@ from knowledge.full_text import Matches
 from knowledge.fusion import fuse, question_terms
 from knowledge.index import LiveTable
 from knowledge.lance import Expr, MatchQuery
-from knowledge.schema import SHOWN_COLUMNS, shown_columns, to_hit, vector_matrix
+from knowledge.schema import SHOWN_COLUMNS, shown_columns, text_sizes, to_hit, vector_matrix
 from knowledge.scope import Scope
 from knowledge.snapshot import CANDIDATES, Embedding, Settled, summarize
 from knowledge.terms import SEPARATOR, terms_of
@@ -88,6 +88,7 @@ class DiskSnapshot(Settled):
             cosines=cosines,
             mean=float(self._mean @ vector),
             bm25=bm25,
+            sizes=text_sizes(columns),
             terms=question_terms(text),
             passages=self._passages,
         )

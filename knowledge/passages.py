@@ -7,7 +7,7 @@ import numpy as np
 
 from knowledge.filters import Mask, Masks, present_of
 from knowledge.full_text import FullText, Matches
-from knowledge.schema import shown_columns, to_hit
+from knowledge.schema import shown_columns, text_sizes, to_hit
 from knowledge.scope import Scope
 from knowledge.snapshot import summarize
 from knowledge.terms import terms_of
@@ -22,6 +22,7 @@ class Passages:
         :param number: the ledger's version, which hits carry.
         """
         self._shown = shown_columns(shown)
+        self.sizes = text_sizes(self._shown)
         self._full_text = full_text
         self._number = number
         column = self._shown["collection"]

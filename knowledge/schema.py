@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from knowledge.embedders.base import Embedder, Vector
 from knowledge.errors import IndexMismatchError, IndexOutdatedError
@@ -216,6 +218,12 @@ SHOWN_COLUMNS = (*_TEXT_COLUMNS, "tags", "language")
 def shown_columns(table: Any) -> dict[str, Any]:
     """The shown columns as plain arrays: one value of those is read three times faster than one of a table's."""
     return {name: table.column(name).combine_chunks() for name in SHOWN_COLUMNS}
+
+
+def text_sizes(columns: Mapping[str, Any]) -> npt.NDArray[np.int32]:
+    """Bytes of each row's text, of `shown_columns`."""
+    sizes: npt.NDArray[np.int32] = pc.binary_length(columns["text"]).to_numpy(zero_copy_only=False)
+    return sizes
 
 
 def to_hit(columns: Mapping[str, Any], row: int, *, score: float, dense: float, lexical: float, version: int) -> Hit:
