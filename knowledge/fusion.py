@@ -15,9 +15,11 @@
 The weight of the words is asked for anew by every question, as no fixed one suits all: a question that quotes the text
 (Chinese reading comprehension) wants more of the words than of the meaning, a paraphrase of a FAQ hardly any of them,
 and among the thousands of passages of a handbook, where the meaning finds many alike, the words know which one is
-meant. Where the texts are long, they know it better still: one vector has to say what all of a text is about, and the
-more there is of it, the less it says of the sentence that is asked for. Squares, because what is the best of either half has to stay in front though the other half says nothing of it:
-a plain sum puts what is middling in both before it. Figures: docs/decisions/0003-retrieval.md.
+meant. The longer the texts, the more they know: one vector has to say what all of a text is about, and of a longer one
+it says less about the sentence that is asked for.
+
+Squares, because what is the best of either half has to stay in front though the other half says nothing of it: a plain
+sum puts what is middling in both before it. Figures: docs/decisions/0003-retrieval.md.
 """
 
 import math
@@ -40,7 +42,7 @@ _LONG = 600
 """In bytes of UTF-8, which Chinese and English take about as many of for the same: longer than most rows of a FAQ, and
 shorter than most passages of a document."""
 _LONGEST = 2.0
-"""So many times `_LONG`: past it, words would decide alone."""
+"""So many times `_LONG` at most: past it nothing more was gained."""
 _CROWD = 5
 """What the best match is held against: where many come close to it, it says little."""
 
