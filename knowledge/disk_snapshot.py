@@ -89,6 +89,7 @@ class DiskSnapshot(Settled):
             cosines=cosines,
             mean=float(self._mean @ vector),
             bm25=bm25,
+            sizes=shown.sizes(),
             terms=question_terms(text),
             passages=self._passages,
         )

@@ -110,7 +110,12 @@ class MemorySnapshot:
         bm25 = np.zeros(len(found.rows), dtype=np.float32)
         bm25[np.searchsorted(found.rows, matches.rows)] = matches.bm25
         fused = fuse(
-            cosines=found.cosines, mean=found.mean, bm25=bm25, terms=question_terms(text), passages=len(self.passages)
+            cosines=found.cosines,
+            mean=found.mean,
+            bm25=bm25,
+            sizes=self.passages.sizes[found.rows],
+            terms=question_terms(text),
+            passages=len(self.passages),
         )
         for at in best(fused.score, len(found.rows)):
             yield self.passages.hit(

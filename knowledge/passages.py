@@ -22,6 +22,7 @@ class Passages:
         :param number: the ledger's version, which hits carry.
         """
         self._shown = Shown(shown)
+        self.sizes = self._shown.sizes()
         self._full_text = full_text
         self._number = number
         columns = self._shown.columns

@@ -6,6 +6,10 @@ consists of, a buffer of bytes and where each text ends in it, is read here in a
 
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+import pyarrow.compute as pc
+
 from knowledge.schema import SHOWN_COLUMNS
 from knowledge.values import Hit
 
@@ -24,6 +28,11 @@ class Shown:
 
     def __len__(self) -> int:
         return len(self._tags)
+
+    def sizes(self) -> npt.NDArray[np.int32]:
+        """Bytes of each row's text."""
+        sizes: npt.NDArray[np.int32] = pc.binary_length(self.columns["text"]).to_numpy(zero_copy_only=False)
+        return sizes
 
     def id(self, row: int) -> str:
         """The passage's own."""

@@ -199,6 +199,21 @@ async def test_an_index_too_large_for_memory_finds_the_same(
             assert await _scores(knowledge, *question) == pytest.approx(scores, abs=0.02)
 
 
+async def test_long_texts_score_the_same_on_the_disk(
+    config: KnowledgeConfig, embedder: HashingEmbedder, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [{"id": n, "question": f"warranty {n}", "answer": f"it covers part number{n} " * 60} for n in range(30)]
+    asked = ("how long is the warranty 7", "part number17 broke")
+    async with open_knowledge(config, embedder=embedder) as knowledge:
+        await knowledge.sync([write("articles.jsonl", rows)])
+        expected = [await _scores(knowledge, question, ("default",)) for question in asked]
+    monkeypatch.setattr(table_indexes, "MAX_PASSAGES_IN_MEMORY", 10)
+    async with open_knowledge(config, embedder=embedder) as knowledge:
+        await knowledge.rebuild()
+        for question, scores in zip(asked, expected, strict=True):
+            assert await _scores(knowledge, question, ("default",)) == pytest.approx(scores, abs=1e-4)
+
+
 async def _scores(knowledge: Knowledge, query: str, collections: Sequence[str]) -> list[float]:
     """Scores, not ids: many rows of a topic are equally good."""
     return [hit.score for hit in await knowledge.retriever.search(query, collections=collections, top_k=3)]
