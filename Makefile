@@ -38,12 +38,12 @@ run: $(RUN_READY) ## start the bot (make run ARGS="--config my.toml")
 	@exec $(BIN)/kefu run $(ARGS)
 
 .PHONY: test
-# Three at a time on two cores: many tests wait for a platform's pace and not for the processor. Files are handed out in
+# Four at a time on two cores: many tests wait for a platform's pace and not for the processor. Files are handed out in
 # the order of tests/conftest.py, the longest first. Each process, and every kefu that tests start, reads compiled tests
 # and modules again, also where the environment asks for none to be kept: without them each compiles everything anew.
 test: export PYTHONDONTWRITEBYTECODE :=
 test: $(DEV_READY) ## run every test that needs no GPU and no server (make test ARGS="-k web")
-	$(BIN)/python -m pytest -m "not faults and not bench and not engine" -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -m "not faults and not bench and not engine" -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: test-engine
 test-engine: $(ENGINE_READY) ## run the real vLLM on a small model; the first time installs its CPU build (2 GB)

@@ -5,7 +5,7 @@
 
     score    = (meaning^2 + (weight * words)^2) / (1 + weight^2)
     weight   = 1.4 sqrt(longer) / (1 + e^-z)
-    z        = 1.5 matched + 5 lead of the words - 6 lead of the meaning - 4 nearness + 2 ln(longer)
+    z        = 1.5 matched + 4 lead of the words - 5 lead of the meaning - 4 nearness + 3 ln(longer)
 
     matched  = best BM25 / (ln(1 + passages) * sqrt(words of the question))
     lead     = how far the best match of a half is above its fifth best, 0 to 1
@@ -34,10 +34,10 @@ from knowledge.vectors import Rows
 
 _MOST = 1.4
 _MATCHED = 1.5
-_WORDS_LEAD = 5.0
-_MEANING_LEADS = 6.0
+_WORDS_LEAD = 4.0
+_MEANING_LEADS = 5.0
 _NEARNESS = 4.0
-_LONGER = 2.0
+_LONGER = 3.0
 _LONG = 600
 """In bytes of UTF-8, which Chinese and English take about as many of for the same: longer than most rows of a FAQ, and
 shorter than most passages of a document."""
