@@ -1,4 +1,4 @@
-"""What an engine holds of this machine: its processes, and the memory they share.
+"""What an engine holds of this machine: its processes, the memory they share and the sockets they meet at.
 
 vLLM's engine and its workers outlive a bot that was killed, by minutes, and hold the GPU. What they hold is therefore
 written down, and the next start ends what is left of it (`kefu run --supervise` ends the processes at once). A process
@@ -13,8 +13,9 @@ import json
 import os
 import re
 import signal
+import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,9 @@ GONE_SECONDS = 10.0
 _PROC = Path("/proc")
 _SHARED = re.compile(r"/dev/shm/(?:psm_|sem\.mp-)[^\s/]+")  # noqa: S108 - a name to look for, not to write to
 """What Python's multiprocessing makes. A process that is killed leaves it behind, some hundred megabytes at a time."""
+_SOCKET = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""What vLLM names a socket in the system's folder for temporary files. It removes none, seven for each engine."""
+_SOCKET_INODE = re.compile(r"socket:\[(\d+)\]")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -40,15 +44,15 @@ class Holding:
     """What an engine holds."""
 
     processes: frozenset[Process] = frozenset()
-    memory: frozenset[Path] = frozenset()
-    """Files of shared memory."""
+    files: frozenset[Path] = frozenset()
+    """Of shared memory, and sockets."""
 
 
 def held_since(before: frozenset[Process]) -> Holding:
-    """What was started by this process beside those that ran before, and the memory they all share."""
+    """What was started by this process beside those that ran before, and the files they all share."""
     started = descendants(os.getpid()) - before
     # What is made for a child is ours until it has taken it.
-    return Holding(processes=started, memory=_shared_memory([os.getpid(), *_numbers(started)]))
+    return Holding(processes=started, files=_files([os.getpid(), *_numbers(started)]))
 
 
 def descendants(pid: int) -> frozenset[Process]:
@@ -79,16 +83,16 @@ def kill(processes: Iterable[Process]) -> None:
 
 
 def end(held: Holding) -> bool:
-    """Kills the processes and gives the memory back. Returns whether all of them were gone within `GONE_SECONDS`."""
+    """Kills the processes and removes the files. Returns whether all of them were gone within `GONE_SECONDS`."""
     deadline = time.monotonic() + GONE_SECONDS
     running = alive(held.processes)
     # Stopped first: whoever is still starting up could make more of it meanwhile.
     _send(running, signal.SIGSTOP)
-    memory = held.memory | _shared_memory(_numbers(running))
+    files = held.files | _files(_numbers(running))
     _send(running, signal.SIGKILL)
     while (left := alive(running)) and time.monotonic() < deadline:
         time.sleep(0.02)
-    for file in memory:
+    for file in files:
         with suppress(OSError):
             file.unlink()
     return not left
@@ -113,7 +117,7 @@ class Record:
     def note(self) -> None:
         """Adds what has been started since the last time."""
         fresh = held_since(self._before)
-        held = Holding(processes=self._held.processes | fresh.processes, memory=self._held.memory | fresh.memory)
+        held = Holding(processes=self._held.processes | fresh.processes, files=self._held.files | fresh.files)
         if held != self._held:
             self._held = held
             remember(self._file, held)
@@ -129,7 +133,7 @@ def remember(file: Path, held: Holding) -> None:
     """Writes down what is held. A crash in the middle leaves what was written before."""
     stored = {
         "processes": [[process.pid, process.started] for process in sorted(held.processes)],
-        "memory": sorted(map(str, held.memory)),
+        "files": sorted(map(str, held.files)),
     }
     file.parent.mkdir(parents=True, exist_ok=True)
     fresh = file.with_name(f"{file.name}.new")
@@ -155,7 +159,7 @@ def _read(text: str) -> Holding:
     stored = json.loads(text)
     return Holding(
         processes=frozenset(Process(pid=int(pid), started=int(started)) for pid, started in stored["processes"]),
-        memory=frozenset(Path(name) for name in stored["memory"] if _SHARED.fullmatch(name)),
+        files=frozenset(file for file in map(Path, stored["files"]) if _is_shared(file) or _is_socket(file)),
     )
 
 
@@ -167,6 +171,35 @@ def _send(processes: Iterable[Process], number: signal.Signals) -> None:
 
 def _numbers(processes: Iterable[Process]) -> list[int]:
     return [process.pid for process in processes]
+
+
+def _files(pids: Sequence[int]) -> frozenset[Path]:
+    return _shared_memory(pids) | _sockets(pids)
+
+
+def _is_shared(file: Path) -> bool:
+    return _SHARED.fullmatch(str(file)) is not None
+
+
+def _is_socket(file: Path) -> bool:
+    return file.parent == Path(tempfile.gettempdir()) and bool(_SOCKET.fullmatch(file.name)) and file.is_socket()
+
+
+def _sockets(pids: Iterable[int]) -> frozenset[Path]:
+    """Those that these processes have bound."""
+    inodes: set[str] = set()
+    for pid in pids:
+        with suppress(OSError):  # it has ended
+            for descriptor in (_PROC / str(pid) / "fd").iterdir():
+                with suppress(OSError):  # it was closed
+                    inodes.update(_SOCKET_INODE.findall(str(descriptor.readlink())))
+    with suppress(OSError):
+        table = (_PROC / "net" / "unix").read_text(encoding="utf-8", errors="replace")
+        # Number, references, protocol, flags, type, state, inode, and where it is bound its path.
+        rows = (line.split(maxsplit=7) for line in table.splitlines()[1:])
+        bound = {Path(row[7]) for row in rows if len(row) == 8 and row[6] in inodes}
+        return frozenset(filter(_is_socket, bound))
+    return frozenset()
 
 
 def _shared_memory(pids: Iterable[int]) -> frozenset[Path]:

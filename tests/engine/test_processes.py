@@ -1,4 +1,4 @@
-"""What an engine leaves behind is ended, and nothing else, over real processes and real shared memory."""
+"""What an engine leaves behind is ended, and nothing else, over real processes and real shared memory and sockets."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from multiprocessing import resource_tracker
@@ -123,8 +125,8 @@ def test_one_that_has_ended_and_was_not_taken_leave_of_does_not_run(start: Start
         pytest.param("", id="empty"),
         pytest.param('{"processes": [[12', id="torn"),
         pytest.param("[[1, 2]]", id="of another form"),
-        pytest.param('{"processes": [["a", null]], "memory": []}', id="no numbers"),
-        pytest.param('{"processes": 7, "memory": []}', id="no list"),
+        pytest.param('{"processes": [["a", null]], "files": []}', id="no numbers"),
+        pytest.param('{"processes": 7, "files": []}', id="no list"),
     ],
 )
 def test_a_damaged_file_ends_nobody_and_goes(tmp_path: Path, text: str) -> None:
@@ -181,14 +183,45 @@ def test_what_is_started_while_it_runs_is_on_record_too(start: Start, shared: Sh
     assert not file.exists() and not Path("/dev/shm", shared.name).exists()
 
 
-def test_a_file_that_is_no_shared_memory_is_never_removed(tmp_path: Path) -> None:
-    precious = tmp_path / "kefu.db"
+def bound(file: Path) -> str:
+    """A program that waits at a socket."""
+    return (
+        "import socket, time; end = socket.socket(socket.AF_UNIX); "
+        f"end.bind({str(file)!r}); print('here', flush=True); time.sleep(300)"
+    )
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The system's folder for temporary files; a socket's whole path has to have less than 108 characters."""
+    with tempfile.TemporaryDirectory(prefix="kefu-") as folder:
+        monkeypatch.setattr(tempfile, "tempdir", folder)
+        yield Path(folder)
+
+
+def test_sockets_of_a_killed_process_are_removed(start: Start, temporary: Path, tmp_path: Path) -> None:
+    file, left, other = tmp_path / "engine-processes.json", temporary / str(uuid.uuid4()), temporary / "other"
+    record = processes.Record(file)
+    for path in (left, other):
+        start(bound(path))
+    record.note()
+    late = temporary / str(uuid.uuid4())
+    start(bound(late))
+    assert left.is_socket() and str(left) in file.read_text()
+    record.end()
+    assert not left.exists() and not late.exists()
+    assert other.is_socket(), "it has a name of its own, and may be anybody's"
+
+
+def test_a_file_that_is_neither_shared_memory_nor_a_socket_is_never_removed(tmp_path: Path, temporary: Path) -> None:
+    precious, alike = tmp_path / "kefu.db", temporary / str(uuid.uuid4())
     precious.touch()
+    alike.touch()
     file = tmp_path / "engine-processes.json"
     stored = {
         "processes": [],
-        "memory": [str(precious), f"/dev/shm/psm_/../../..{precious}", "/dev/shm/faketime_shm_1"],
+        "files": [str(precious), str(alike), f"/dev/shm/psm_/../../..{precious}", "/dev/shm/faketime_shm_1"],
     }
     file.write_text(json.dumps(stored))
     assert processes.end_remembered(file) == 0
-    assert precious.exists()
+    assert precious.exists() and alike.exists()

@@ -28,9 +28,9 @@ def child_of(bot: EngineBot) -> int:
     return int(Path(f"/proc/{bot.process.pid}/task/{bot.process.pid}/children").read_text().split()[0])
 
 
-def memory_of(bot: EngineBot) -> set[Path]:
-    """The shared memory that its engine has now."""
-    found = {Path(name) for name in bot.written_down()["memory"] if Path(name).exists()}
+def files_of(bot: EngineBot) -> set[Path]:
+    """The shared memory and the sockets that its engine has now."""
+    found = {Path(name) for name in bot.written_down()["files"] if Path(name).exists()}
     assert found, "without any there would be nothing to show"
     return found
 
@@ -58,7 +58,7 @@ async def test_supervised_it_takes_its_engine_with_it_and_nobody_is_forgotten(
     async with telegram_beside() as telegram, engine_bot(tmp_path, knowledge, tiny_model, telegram) as bot:
         await bot.start(supervised=True)
         await bot.until_engine()
-        engine, memory = await bot.engine_processes(), memory_of(bot)
+        engine, files = await bot.engine_processes(), files_of(bot)
         assert len(engine) >= 2
         for chat in PEOPLE:
             await telegram.do("says", chat=chat, text=QUESTION)
@@ -74,7 +74,7 @@ async def test_supervised_it_takes_its_engine_with_it_and_nobody_is_forgotten(
         assert all(1 <= len(texts) <= 2 for texts in answers.values()), answers
 
         loading = await until_loading(bot)
-        memory |= memory_of(bot)
+        files |= files_of(bot)
         assert await bot.figure("kefu_engine_up") == 0, "it is still being loaded"
         stopped = await stop(bot)
         assert await asyncio.to_thread(processes.alive, loading) == frozenset()
@@ -85,8 +85,8 @@ async def test_supervised_it_takes_its_engine_with_it_and_nobody_is_forgotten(
             "extra_copies": sum(len(texts) - 1 for texts in answers.values()),
             "stopped_while_loading_after": f"{stopped:.1f}s",
         }  # fmt: skip
-    left = [file for file in memory if file.exists()]
-    report["shared_memory_left"] = f"{len(left)} of {len(memory)}"
+    left = [file for file in files if file.exists()]
+    report["files_left"] = f"{len(left)} of {len(files)}"
     report.print()
     assert left == []
 
@@ -96,7 +96,7 @@ async def test_unsupervised_the_next_start_ends_what_is_left(tiny_model: Path, k
     async with engine_bot(tmp_path, knowledge, tiny_model, answer_chars=150) as bot:
         await bot.start()
         await bot.until_engine()
-        engine, memory = await bot.engine_processes(), memory_of(bot)
+        engine, files = await bot.engine_processes(), files_of(bot)
         bot.process.send(signal.SIGKILL)
         await bot.process.wait()
         await asyncio.sleep(2)
@@ -106,7 +106,7 @@ async def test_unsupervised_the_next_start_ends_what_is_left(tiny_model: Path, k
         await bot.start()
         gone = await until_gone(engine, seconds=60)
         await bot.until_engine()
-        engine, memory = await bot.engine_processes(), memory | memory_of(bot)
+        engine, files = await bot.engine_processes(), files | files_of(bot)
         assert "an earlier engine was still running" in bot.bot.words(100_000)
 
         asking = asyncio.create_task(bot.site.ask("a-person-who-waits", QUESTION))
@@ -120,7 +120,7 @@ async def test_unsupervised_the_next_start_ends_what_is_left(tiny_model: Path, k
 
         await bot.start()
         loading = await until_loading(bot)
-        memory |= memory_of(bot)
+        files |= files_of(bot)
         bot.process.send(signal.SIGKILL)  # in the middle of loading
         await bot.process.wait()
         await bot.start()
@@ -130,7 +130,7 @@ async def test_unsupervised_the_next_start_ends_what_is_left(tiny_model: Path, k
             "orphans": len(orphans), "gone_after_start": f"{gone:.1f}s",
             "stopped_while_answering_after": f"{stopped:.1f}s", "stopped_early_after": f"{early:.1f}s",
         }  # fmt: skip
-    left = [file for file in memory if file.exists()]
-    report["shared_memory_left"] = f"{len(left)} of {len(memory)}"
+    left = [file for file in files if file.exists()]
+    report["files_left"] = f"{len(left)} of {len(files)}"
     report.print()
     assert left == []
