@@ -14,8 +14,12 @@ from knowledge.process import NICENESS, rest_after
 T = TypeVar("T")
 
 Pause = Callable[[], None]
-"""Called by the work between two steps of some 50 ms: rests while there are searches, and raises when the work is not
-wanted any more."""
+"""Called by the work between two steps of some milliseconds: rests while there are searches, and raises when the work
+is not wanted any more."""
+
+
+def no_pause() -> None:
+    """A `Pause` for work that is waited for."""
 
 
 class Searching:

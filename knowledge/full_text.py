@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from knowledge.background import Pause, no_pause
 from knowledge.embedders.base import Vector
 from knowledge.filters import Mask
 from knowledge.terms import SEPARATOR
@@ -115,16 +116,20 @@ class FullTextMaker:
         self._lengths: list[npt.NDArray[np.int64]] = []
         self._rows = 0
 
-    def add(self, terms: Any) -> None:
+    def add(self, terms: Any, pause: Pause = no_pause) -> None:
         """The next rows' terms: an Arrow array of texts, as `knowledge.schema` stores them."""
         pool = pa.default_memory_pool()
         lists = pc.split_pattern(terms, SEPARATOR, memory_pool=pool)
         lengths = np.diff(lists.offsets.to_numpy())
+        pause()
         encoded = pc.dictionary_encode(lists.flatten(), memory_pool=pool)
+        pause()
         numbers = self._numbers(encoded.dictionary.to_pylist())
+        pause()
         rows = np.arange(self._rows, self._rows + len(terms), dtype=np.int64)
         places = (numbers[encoded.indices.to_numpy()] << _ROW_BITS) | np.repeat(rows, lengths)
         places.sort()
+        pause()
         first = np.flatnonzero(np.diff(places, prepend=-1))
         occurrences = np.diff(first, append=len(places))
         self._postings.append((places[first] << _COUNT_BITS) | np.minimum(occurrences, (1 << _COUNT_BITS) - 1))
@@ -136,20 +141,23 @@ class FullTextMaker:
         known = self._vocabulary
         return np.fromiter((known.setdefault(word, len(known)) for word in words), dtype=np.int64, count=len(words))
 
-    def made(self) -> FullText:
+    def made(self, pause: Pause = no_pause) -> FullText:
         """Of all that was added; nothing can be added after it."""
         postings = np.concatenate([np.empty(0, dtype=np.int64), *self._postings])
         self._postings.clear()
         postings.sort()
+        pause()
         bounds = np.searchsorted(postings, np.arange(len(self._vocabulary) + 1) << _TERM_SHIFT)
         rows = ((postings >> _COUNT_BITS) & ((1 << _ROW_BITS) - 1)).astype(np.int32)
         occurrences = (postings & ((1 << _COUNT_BITS) - 1)).astype(np.float32)
         del postings
+        pause()
         lengths = np.concatenate([np.empty(0), *self._lengths])
         # Passages without a term are none here.
         spoken = lengths[lengths > 0]
         weights = occurrences / (occurrences + _dampening(lengths, spoken.mean() if spoken.size else 1.0)[rows])
         weights *= np.repeat(_rarity(np.diff(bounds), len(spoken)) * np.float32(_K1 + 1), np.diff(bounds))
+        pause()
         # Not a term (see `add`).
         self._vocabulary.pop("", None)
         return FullText(self._vocabulary, bounds.tolist(), rows, weights, passages=self._rows)

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pyarrow as pa
 
-from knowledge.background import Background, Pause, Searching
+from knowledge.background import Background, Pause, Searching, no_pause
 from knowledge.duplicates import distinct
 from knowledge.embedders.base import Vector
 from knowledge.filters import Mask
@@ -140,28 +140,24 @@ class _Reading:
     def is_too_long(self) -> bool:
         return self._bytes > MAX_TEXT_BYTES_IN_MEMORY
 
-    def take(self, batch: Any) -> None:
+    def take(self, batch: Any, pause: Pause) -> None:
         rows = slice(self._filled, self._filled + batch.num_rows)
         self.matrix[rows] = vector_matrix(batch.column("vector"), self.matrix.shape[1])
         self._filled = rows.stop
-        self._full_text.add(batch.column("terms"))
+        pause()
+        self._full_text.add(batch.column("terms"), pause)
         self._shown.append(batch.select(list(SHOWN_COLUMNS)))
         self._bytes += self._shown[-1].nbytes
+        pause()
 
-    def snapshot(self, live: LiveTable, schema: Any, searching: Searching) -> MemorySnapshot:
+    def snapshot(self, live: LiveTable, schema: Any, searching: Searching, pause: Pause) -> MemorySnapshot:
         shown = pa.Table.from_batches(self._shown, schema)
         self._shown.clear()
-        made = MemorySnapshot(live, shown, self.matrix, self._full_text.made(), searching=searching)
+        made = MemorySnapshot(live, shown, self.matrix, self._full_text.made(pause), searching=searching)
         read = [shown]
         del shown
         let_go(read)
         return made
-
-
-def _with_rest(work: Callable[[], T], pause: Pause) -> T:
-    done = work()
-    pause()
-    return done
 
 
 async def load_into_memory(
@@ -172,9 +168,9 @@ async def load_into_memory(
     Of a large one's former version it takes over how the vectors are sorted, so that it is settled at once.
     """
 
-    async def run(work: Callable[[], T]) -> T:
+    async def run(work: Callable[[Pause], T]) -> T:
         # What takes seconds gives way to the searches; what takes moments is waited for.
-        return await (background.run(partial(_with_rest, work)) if count > FLAT_UP_TO else asyncio.to_thread(work))
+        return await (background.run(work) if count > FLAT_UP_TO else asyncio.to_thread(work, no_pause))
 
     reading = _Reading(count, live.identity.dimension)
     batches = await live.table.query().select([*SHOWN_COLUMNS, "terms", "vector"]).to_batches()
