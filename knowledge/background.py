@@ -53,18 +53,23 @@ class Background:
         """Runs it after what is there already. Cancelling ends it at its next pause."""
         unwanted = threading.Event()
 
-        began = time.perf_counter()
+        worked = 0.0
 
         def pause() -> None:
-            nonlocal began
-            rest_after(time.perf_counter() - began)
+            nonlocal worked
+            rest_after(time.thread_time() - worked)
             if unwanted.is_set():
                 raise _UnwantedError
-            began = time.perf_counter()
+            worked = time.thread_time()
+
+        def begun() -> T:
+            nonlocal worked
+            worked = time.thread_time()
+            return work(pause)
 
         self._unwanted.add(unwanted)
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, work, pause)
+            return await asyncio.get_running_loop().run_in_executor(self._pool, begun)
         except asyncio.CancelledError:
             unwanted.set()
             raise

@@ -137,24 +137,25 @@ def note_search() -> None:
 def giving_way(items: Iterable[T]) -> Iterator[T]:
     """Hands on the many items of a thread that computes in Python. After every millisecond of work it rests three
     times as long, while there are searches: they then have nearly all of the interpreter."""
-    since = time.perf_counter()
+    # Its own work, not what it waits for the interpreter: among many searches it would hardly ever come to its end.
+    since = time.thread_time()
     for count, item in enumerate(items, start=1):
         yield item
-        if count % _LOOKED_AT_ONCE == 0 and (now := time.perf_counter()) - since > _WORKED_SECONDS:
-            if _is_searched(now):
-                time.sleep(min(_RESTS * (now - since), _RESTED_SECONDS))
-            since = time.perf_counter()
+        if count % _LOOKED_AT_ONCE == 0 and (worked := time.thread_time() - since) > _WORKED_SECONDS:
+            if _is_searched():
+                time.sleep(min(_RESTS * worked, _RESTED_SECONDS))
+            since = time.thread_time()
 
 
 def rest_after(worked: float) -> None:
     """A rest as long as the step before it took, in seconds, while there are searches: for threads that compute outside
     of the interpreter, and take nothing from searches but the memory's bandwidth. Blocks."""
-    if _is_searched(time.perf_counter()):
+    if _is_searched():
         time.sleep(min(worked, _RESTED_AT_MOST))
 
 
-def _is_searched(now: float) -> bool:
-    return now - _Searches.last < _SEARCHED_SECONDS
+def _is_searched() -> bool:
+    return time.perf_counter() - _Searches.last < _SEARCHED_SECONDS
 
 
 class _Collecting:
