@@ -114,10 +114,11 @@ def let_go(tables: list[Any]) -> None:
 def lower_lance_threads() -> None:
     """LanceDB's threads give way to those that answer: what they do is for the next version. Those that it starts
     later are as those that start them."""
+    tasks = Path("/proc/self/task")
     # Elsewhere a thread has no niceness of its own, and the process is to keep its.
-    if sys.platform != "linux":
+    if sys.platform != "linux" or not tasks.exists():
         return
-    for thread in Path("/proc/self/task").iterdir():
+    for thread in tasks.iterdir():
         with suppress(OSError):  # one that has just ended
             if (thread / "comm").read_text(encoding="utf-8", errors="replace").startswith(_LANCE_THREADS):
                 os.setpriority(os.PRIO_PROCESS, int(thread.name), NICENESS)
