@@ -53,18 +53,16 @@ class Background:
         """Runs it after what is there already. Cancelling ends it at its next pause."""
         unwanted = threading.Event()
 
-        worked = 0.0
-
-        def pause() -> None:
-            nonlocal worked
-            rest_after(time.thread_time() - worked)
-            if unwanted.is_set():
-                raise _UnwantedError
-            worked = time.thread_time()
-
         def begun() -> T:
-            nonlocal worked
-            worked = time.thread_time()
+            since = time.thread_time()
+
+            def pause() -> None:
+                nonlocal since
+                rest_after(time.thread_time() - since)
+                if unwanted.is_set():
+                    raise _UnwantedError
+                since = time.thread_time()
+
             return work(pause)
 
         self._unwanted.add(unwanted)

@@ -1,7 +1,20 @@
-"""What LanceDB leaves undone on a disk of this machine. Both block."""
+"""What LanceDB leaves undone on a disk of this machine, and what tells that a file is another one. All of it blocks."""
 
+import errno
 import os
+import stat
 from pathlib import Path
+
+Signature = tuple[int, int, int]
+"""Of a file: when it was written, its length, its number."""
+
+
+def signature_of(path: Path) -> Signature:
+    """Another one as soon as the file is written again. Raises OSError: there is none, or it is no plain file."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
+        raise OSError(errno.EINVAL, "is no file")
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def fsync_tree(root: Path) -> None:

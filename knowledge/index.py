@@ -16,7 +16,7 @@ machine; an object store has the first by itself and does not have the second.
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from knowledge.disk import fsync_tree, remove_unfinished
+from knowledge.disk import Signature, fsync_tree, remove_unfinished, signature_of
 from knowledge.embedders.base import Vector
 from knowledge.errors import IndexUnreadableError, IndexUnwritableError
 from knowledge.indexing_apart import make_indexes_apart
@@ -49,9 +49,6 @@ LANCE_ERRORS = (RuntimeError, OSError, ValueError)
 # Where LanceDB keeps the tag. It writes another file each time and gives it the name of the former one. Were it
 # elsewhere one day, there would be no signature.
 _TAG_FILE = Path(f"{PASSAGES}.lance", "_refs", "tags", f"{LIVE}.json")
-
-Signature = tuple[int, int, int]
-"""Of a file: when it was written, its length, its number."""
 
 # From so many passages on their indexes are made by a process apart: one starts within a second.
 _APART_FROM = 20_000
@@ -134,7 +131,9 @@ class KnowledgeIndex:
         """
         if self._folder is None:
             return None
-        return await asyncio.to_thread(_signature, self._folder / _TAG_FILE)
+        with suppress(OSError):
+            return await asyncio.to_thread(signature_of, self._folder / _TAG_FILE)
+        return None
 
     async def live_version(self) -> int | None:
         """The version in use, None before the first sync."""
@@ -349,14 +348,6 @@ class KnowledgeIndex:
 async def _connected(uri: str) -> Any:
     session = Session(index_cache_size_bytes=_INDEX_CACHE, metadata_cache_size_bytes=_METADATA_CACHE)
     return await connect_async(uri, session=session)
-
-
-def _signature(file: Path) -> Signature | None:
-    try:
-        status = file.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def _local_folder(uri: str) -> Path | None:

@@ -151,11 +151,9 @@ class _Reading:
         pause()
 
     def snapshot(self, live: LiveTable, schema: Any, searching: Searching, pause: Pause) -> MemorySnapshot:
-        shown = pa.Table.from_batches(self._shown, schema)
+        read = [pa.Table.from_batches(self._shown, schema)]
         self._shown.clear()
-        made = MemorySnapshot(live, shown, self.matrix, self._full_text.made(pause), searching=searching)
-        read = [shown]
-        del shown
+        made = MemorySnapshot(live, read[0], self.matrix, self._full_text.made(pause), searching=searching)
         let_go(read)
         return made
 

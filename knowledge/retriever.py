@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from knowledge.background import Background, Searching
+from knowledge.disk import Signature
 from knowledge.embedders.base import Vector
 from knowledge.encoder import QueryEncoder
 from knowledge.errors import IndexUnreadableError, KnowledgeError
 from knowledge.hit_cache import Edition, HitCache, MemoryHits, SearchKey
-from knowledge.index import LANCE_ERRORS, KnowledgeIndex, Signature
+from knowledge.index import LANCE_ERRORS, KnowledgeIndex
 from knowledge.loading import load_snapshot
 from knowledge.process import collected_rarely
 from knowledge.reranking import CANDIDATES, Reranking
@@ -134,7 +135,7 @@ class Retriever:
         """The passages that fit best, best first; none when nothing is indexed. Of any of the collections, with all of
         the tags, in the language (see `knowledge.scope.Scope`).
 
-        Takes 2 ms and the embedding of a new question. Raises KnowledgeError when the index cannot be
+        Takes up to 2 ms and the embedding of a new question. Raises KnowledgeError when the index cannot be
         searched at all; a damaged full-text half alone is logged, and the meaning decides.
         """
         snapshot = await self._newest()

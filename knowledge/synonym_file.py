@@ -1,12 +1,11 @@
 """The file of synonyms while the bot runs: read when it changes, kept as it was when somebody made a mistake in it."""
 
 import asyncio
-import errno
 import logging
-import stat
 import time
 from pathlib import Path
 
+from knowledge.disk import Signature, signature_of
 from knowledge.errors import SynonymsError
 from knowledge.synonyms import MOST_BYTES, NOTHING, Synonyms, parse
 from knowledge.values import Problem
@@ -18,15 +17,13 @@ _SETTLING = 0.05
 
 _NAMED = 5  # mistakes, in one line
 
-_Signature = tuple[int, int, int]
-
 
 class SynonymFile:
     """One file, or (None) none."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
-        self._signature: _Signature | None = None
+        self._signature: Signature | None = None
         self._said = ""
         self._settling = 0.0
         self._looking: asyncio.Task[None] | None = None
@@ -85,23 +82,16 @@ def check_synonyms(path: Path) -> int:
     return synonyms.groups
 
 
-def _read_if_changed(path: Path, before: _Signature | None, settling: float) -> tuple[_Signature, bytes] | None:
-    if before is not None and _signature(path) == before:
+def _read_if_changed(path: Path, before: Signature | None, settling: float) -> tuple[Signature, bytes] | None:
+    if before is not None and signature_of(path) == before:
         return None
     found = _read(path)
     time.sleep(settling)
-    return found if _signature(path) == found[0] else None
+    return found if signature_of(path) == found[0] else None
 
 
-def _read(path: Path) -> tuple[_Signature, bytes]:
+def _read(path: Path) -> tuple[Signature, bytes]:
     """As it was no earlier than the signature says, so that what is written meanwhile is read the next time."""
-    signature = _signature(path)
+    signature = signature_of(path)
     with path.open("rb") as stream:
         return signature, stream.read(MOST_BYTES + 1)
-
-
-def _signature(path: Path) -> _Signature:
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
-        raise OSError(errno.EINVAL, "is no file")
-    return status.st_mtime_ns, status.st_size, status.st_ino

@@ -86,7 +86,7 @@ def end(held: Holding) -> bool:
     """Kills the processes and removes the files. Returns whether all of them were gone within `GONE_SECONDS`."""
     deadline = time.monotonic() + GONE_SECONDS
     running = alive(held.processes)
-    # Stopped first: whoever is still starting up could make more of it meanwhile.
+    # Stopped first: whoever is still starting up could make more of them meanwhile.
     _send(running, signal.SIGSTOP)
     files = held.files | _files(_numbers(running))
     _send(running, signal.SIGKILL)

@@ -40,8 +40,8 @@ class LookedUp:
     questions_at_once = 8
     window = 512
 
-    def __init__(self, passages: Sequence[Passages], questions: Passages) -> None:
-        self.dimension = questions.vectors.shape[1]
+    def __init__(self, passages: Sequence[Passages]) -> None:
+        self.dimension = passages[0].vectors.shape[1]
         self._passages: dict[str, Vector] = {}
         for part in passages:
             for title, text, vector in zip(part.titles, part.texts, part.vectors, strict=True):
@@ -120,7 +120,7 @@ def source(parts: Sequence[Passages]) -> Callable[[], Awaitable[SourceContents]]
 async def measure(material: Path, work: Path) -> dict[str, Any]:
     passages, questions = read_passages(material, "passages"), read_passages(material, "questions")
     changed = [read_passages(material, f"changed-{number}") for number in range(SYNCS)]
-    embedder = LookedUp([passages, *changed], questions)
+    embedder = LookedUp([passages, *changed])
     config = KnowledgeConfig(uri=str(work / "index"), embedder=embedder.name)
     # What the bench itself holds is not looked through for garbage.
     gc.freeze()
